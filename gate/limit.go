@@ -1,0 +1,69 @@
+package gate
+
+import (
+	"sync"
+	"time"
+)
+
+// A limiter lets each key do so much a second, and a burst after a pause.
+type limiter[K comparable] struct {
+	rate, burst float64
+
+	mu      sync.Mutex // guards buckets
+	buckets map[K]bucket
+}
+
+type bucket struct {
+	level float64
+	at    time.Time
+}
+
+// maxBuckets bounds the memory: whoever owns a /32 of IPv6 has 2^32 of /64.
+const maxBuckets = 1 << 16
+
+func newLimiter[K comparable](rate, burst float64) *limiter[K] {
+	return &limiter[K]{rate: rate, burst: burst, buckets: make(map[K]bucket)}
+}
+
+// take reports whether the key may do one more. A rate of 0 has no limit.
+func (l *limiter[K]) take(key K, at time.Time) bool {
+	if l.rate <= 0 {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, known := l.buckets[key]
+	if !known {
+		l.sweep(at)
+		b = bucket{level: l.burst, at: at}
+	}
+	if passed := at.Sub(b.at).Seconds(); passed > 0 {
+		b.level = min(l.burst, b.level+passed*l.rate)
+		b.at = at
+	}
+	ok := b.level >= 1
+	if ok {
+		b.level--
+	}
+	l.buckets[key] = b
+	return ok
+}
+
+// sweep forgets who has waited long enough, when there are many; and if that is
+// nobody, half of them by chance: better too lenient than out of memory.
+func (l *limiter[K]) sweep(at time.Time) {
+	if len(l.buckets) < maxBuckets {
+		return
+	}
+	for k, b := range l.buckets {
+		if b.level+at.Sub(b.at).Seconds()*l.rate >= l.burst {
+			delete(l.buckets, k)
+		}
+	}
+	for k := range l.buckets {
+		if len(l.buckets) < maxBuckets/2 {
+			return
+		}
+		delete(l.buckets, k)
+	}
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -38,7 +39,7 @@ func (s *Store) Coverage(ctx context.Context, _ access.View, from, to time.Time)
 			ended = r.Started.Time
 		}
 		for day := later(r.Started.Time.Truncate(24*time.Hour), from); day.Before(to) && !day.After(ended); day = day.AddDate(0, 0, 1) {
-			w := when{day, exposure.Scan}
+			w := when{day, cmp.Or(exposure.Source(r.Source), exposure.Scan)}
 			whole[w] = whole[w] || exposure.RunState(r.State) == exposure.Done
 		}
 	}

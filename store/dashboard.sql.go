@@ -63,7 +63,8 @@ func (q *Queries) feedDaysOver(ctx context.Context, arg feedDaysOverParams) ([]f
 }
 
 const runsOver = `-- name: runsOver :many
-SELECT state, started, ended FROM runs WHERE started < ?1 AND (ended >= ?2 OR ended = 0) ORDER BY started
+SELECT state, started, ended, CAST(coalesce(json_extract(doc, '$.options.source'), '') AS TEXT) AS source FROM runs
+WHERE started < ?1 AND (ended >= ?2 OR ended = 0) ORDER BY started
 `
 
 type runsOverParams struct {
@@ -75,6 +76,7 @@ type runsOverRow struct {
 	State   string
 	Started instant
 	Ended   instant
+	Source  string
 }
 
 func (q *Queries) runsOver(ctx context.Context, arg runsOverParams) ([]runsOverRow, error) {
@@ -86,7 +88,12 @@ func (q *Queries) runsOver(ctx context.Context, arg runsOverParams) ([]runsOverR
 	var items []runsOverRow
 	for rows.Next() {
 		var i runsOverRow
-		if err := rows.Scan(&i.State, &i.Started, &i.Ended); err != nil {
+		if err := rows.Scan(
+			&i.State,
+			&i.Started,
+			&i.Ended,
+			&i.Source,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

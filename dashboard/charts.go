@@ -130,17 +130,22 @@ type step struct {
 
 // steps are the classes of the values up to most.
 func (s *sketcher) steps(a *Answer, most int64) []step {
-	var least []int64
+	least := []int64{max(1, a.Cell)}
 	if a.Scale == "log" {
-		for n := int64(1); n <= max(most, 1) && len(least) < len(depths); n *= 10 {
-			least = append(least, n)
+		for n := int64(1); n <= most && len(least) < len(depths); n *= 10 {
+			for _, k := range []int64{1, 3} {
+				if (k == 1 || most < 3000) && k*n > least[0] && k*n <= most && len(least) < len(depths) {
+					least = append(least, k*n)
+				}
+			}
 		}
 	} else {
 		size := niceStep(float64(most), 5)
-		for n := 0.0; n < float64(max(most, 1)); n += size {
-			least = append(least, int64(n))
+		for n := size; n < float64(most); n += size {
+			if int64(n) > least[0] {
+				least = append(least, int64(n))
+			}
 		}
-		least[0] = 1
 	}
 	out := make([]step, len(least))
 	for i, n := range least {
@@ -581,7 +586,9 @@ func (s *sketcher) drawSeries(a *Answer, width, height float64, whole bool) *Sce
 	}
 	for _, top := range tops {
 		for _, v := range top {
-			f.most = max(f.most, v)
+			if !math.IsNaN(v) {
+				f.most = max(f.most, v)
+			}
 		}
 	}
 	s.axes(out, a, &f)
@@ -771,7 +778,7 @@ func (s *sketcher) annotate(out *Scene, a *Answer, f frame) {
 	ends := []float64{-1e9, -1e9, -1e9}
 	for _, n := range s.within(a) {
 		x := f.at(int(n.At.Sub(a.From) / (24 * time.Hour)))
-		text := cut(n.Say(s.Lang), 11, 230)
+		text := cut(n.Say(s.Lang), 11, 330)
 		w := textWidth(text, 11)
 		left := x + 4
 		if left+w > out.W-4 {

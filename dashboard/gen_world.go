@@ -199,9 +199,56 @@ func (t *topology) polygons(kind string, raw json.RawMessage) ([][][2]float64, e
 			}
 			points = append(points, line...)
 		}
-		out = append(out, points)
+		out = append(out, within(points)...)
 	}
 	return out, nil
+}
+
+// within cuts a ring at the 180th meridian: world-atlas has it whole, as it is on
+// a sphere.
+func within(ring [][2]float64) [][][2]float64 {
+	turn := 0.0
+	for i := range ring {
+		if i > 0 {
+			switch d := ring[i][0] + turn - ring[i-1][0]; {
+			case d > 180:
+				turn -= 360
+			case d < -180:
+				turn += 360
+			}
+		}
+		ring[i][0] += turn
+	}
+	var out [][][2]float64
+	for _, shift := range []float64{-360, 0, 360} {
+		part := make([][2]float64, len(ring))
+		for i, p := range ring {
+			part[i] = [2]float64{p[0] + shift, p[1]}
+		}
+		part = clip(part, 180, 1)
+		part = clip(part, -180, -1)
+		if len(part) > 2 {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// clip keeps what is on this side of a meridian (Sutherland and Hodgman).
+func clip(ring [][2]float64, at, side float64) [][2]float64 {
+	var out [][2]float64
+	for i, p := range ring {
+		q := ring[(i+1)%len(ring)]
+		in, next := (at-p[0])*side >= 0, (at-q[0])*side >= 0
+		if in {
+			out = append(out, p)
+		}
+		if in != next {
+			t := (at - p[0]) / (q[0] - p[0])
+			out = append(out, [2]float64{at, p[1] + t*(q[1]-p[1])})
+		}
+	}
+	return out
 }
 
 // width is that of the whole map.

@@ -283,5 +283,5 @@ func colour(s string, opacity float64) (color.Color, bool) {
 	if opacity > 0 {
 		c.A = uint8(255 * opacity)
 	}
-	return c, true
+	return c, c.A > 0
 }

@@ -100,8 +100,8 @@ type Span struct {
 }
 
 // Distinct returns about how many different addresses there were over the range,
-// within [sketch.Error]; exactly, if the view counts its own hosts. It is kept by
-// country, source and tag alone: for all else it returns [ErrNarrow].
+// within [sketch.Error]. It is kept by country, source and tag alone: for all else
+// it returns [ErrNarrow].
 func (a *Archive) Distinct(ctx context.Context, view access.View, q TallyQuery) (Span, error) {
 	switch {
 	case view.Tier == access.Public && q.wide():
@@ -319,18 +319,23 @@ type Rebuilt struct {
 	Day       time.Time
 	Addresses int64
 	Devices   int64
-	// Was says what there was before: "nothing", "dirty" when observations had come
-	// since it was counted, "counted", or "pruned" when not all observations are
-	// there any more: then the counts stay as they are.
-	Was     string
-	Changed bool // the counts differ from those before
+	Was       string // what there was before
+	Changed   bool   // the counts differ from those before
 }
+
+// What there was of a day before it was counted anew.
+const (
+	WasNothing = "nothing" // no observations
+	WasDirty   = "dirty"   // observations had come since it was counted
+	WasCounted = "counted"
+	WasPruned  = "pruned" // not all observations are there any more, and the counts stay
+)
 
 // Rebuild counts the UTC day of the given time anew from its observations and
 // says whether that made a difference.
 func (a *Archive) Rebuild(ctx context.Context, at time.Time) (Rebuilt, error) {
 	day := dayNumber(at)
-	r := Rebuilt{Day: time.Unix(day*secondsPerDay, 0).UTC(), Was: "nothing"}
+	r := Rebuilt{Day: time.Unix(day*secondsPerDay, 0).UTC(), Was: WasNothing}
 	fail := func(err error) (Rebuilt, error) {
 		return r, fmt.Errorf("rebuild %s: %w", r.Day.Format(time.DateOnly), err)
 	}
@@ -345,11 +350,11 @@ func (a *Archive) Rebuild(ctx context.Context, at time.Time) (Rebuilt, error) {
 	}
 	switch {
 	case pruned:
-		r.Was = "pruned"
+		r.Was = WasPruned
 	case dirty:
-		r.Was = "dirty"
+		r.Was = WasDirty
 	case counted:
-		r.Was = "counted"
+		r.Was = WasCounted
 	}
 	before, err := a.bodies(ctx, day)
 	if err != nil {

@@ -461,7 +461,7 @@ func (s *sketcher) drawTable(a *Answer) *Scene {
 			}
 			cell(i, anchor, class, fill, t)
 		}
-		out.line("rule", rule, 8, y+6, out.W-8, y+6, 1)
+		out.line("rule", rule, 8, y+6, out.W-8, y+6)
 		y += row
 	}
 	compare := !a.Compare.IsZero()
@@ -675,7 +675,7 @@ func (s *sketcher) axes(out *Scene, a *Answer, f *frame) {
 	}
 	tick := func(v float64) {
 		y := f.up(v)
-		out.line("rule", rule, f.x, y, f.x+f.w, y, 1)
+		out.line("rule", rule, f.x, y, f.x+f.w, y)
 		out.text("soft", soft, f.x-6, y+4, 11, "end", s.Number(int64(v)))
 	}
 	if f.log {
@@ -712,7 +712,7 @@ func (s *sketcher) dayAxis(out *Scene, a *Answer, f frame) {
 		if x-half < last+12 || x+half > out.W {
 			continue
 		}
-		out.line("rule", rule, x, f.y+f.h, x, f.y+f.h+4, 1)
+		out.line("rule", rule, x, f.y+f.h, x, f.y+f.h+4)
 		out.text("soft", soft, x, f.y+f.h+17, 11, "middle", text)
 		last = x + half
 	}
@@ -790,7 +790,7 @@ func (s *sketcher) annotate(out *Scene, a *Answer, f frame) {
 		}
 		ends[row] = left + w + 6
 		y := f.y - 32 + 13*float64(row)
-		out.line("note", ink, x, y-8, x, f.y+f.h, 1).Dash = true
+		out.line("note", ink, x, y-8, x, f.y+f.h).Dash = true
 		out.text("ink", ink, left, y, 11, "start", text)
 	}
 }

@@ -167,8 +167,10 @@ func cellOf(a *Answer, v Value) (text, note string) {
 	return strconv.FormatInt(v.N, 10), ""
 }
 
-// defused keeps a spreadsheet from taking a text for a formula.
+// defused keeps a spreadsheet from taking a text for a formula, and a terminal from
+// taking it for orders.
 func defused(s string) string {
+	s = printable(s)
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		return "'" + s
 	}

@@ -96,8 +96,6 @@ type lexicon struct {
 	last          time.Time // the last day that was counted
 }
 
-const none = "none"
-
 // parse reads the question of an address.
 func parse(view string, q url.Values, known lexicon) (*Question, error) {
 	for _, name := range slices.Sorted(maps.Keys(q)) {
@@ -332,10 +330,10 @@ func (p *Question) agree() error {
 		return amiss("group_by", "map")
 	case p.DataSet == setUnique && (p.detailed() || p.group() == "asn" || p.group() == "vendor" || p.group() == "model"):
 		return amiss("data_set", "narrow")
-	case !p.Compare.IsZero() && p.span() > 1:
-		return amiss("compare", "compare_range")
 	case !p.Compare.IsZero() && (p.View == viewSeries || p.View == viewFeed):
 		return amiss("compare", "compare_view")
+	case !p.Compare.IsZero() && p.span() > 1:
+		return amiss("compare", "compare_range")
 	}
 	return nil
 }

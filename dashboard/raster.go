@@ -114,15 +114,15 @@ func rings(i *Item) (all [][]point, closed bool) {
 		ring = append(ring, point{i.X + p.x*scale, i.Y + p.y*scale})
 	}
 	for j := 0; j < len(i.D); {
-		switch ch := i.D[j]; {
-		case ch == 'M' || ch == 'L' || ch == 'l':
+		switch ch := i.D[j]; ch {
+		case 'M', 'L', 'l':
 			cmd = ch
 			j++
-		case ch == 'z' || ch == 'Z':
+		case 'z', 'Z':
 			closed, at = true, begin
 			end()
 			j++
-		case ch == ' ' || ch == ',':
+		case ' ', ',':
 			j++
 		default:
 			from := j

@@ -21,27 +21,24 @@ type Scene struct {
 
 // An Item is one thing that is drawn. Its numbers are in the scene's units.
 type Item struct {
-	Kind       string // rect, circle, line, path, text
-	Class      string
-	Fill       string // empty: none
-	Stroke     string
-	Width      float64 // of the stroke
-	Dash       bool
-	X, Y       float64 // of the upper left corner, the middle, the beginning
-	X2, Y2     float64 // of a line's end
-	W, H, R    float64
-	D          string  // of a path: M, L, l, z alone
-	Scale      float64 // of a path, about X and Y; 0: 1
-	Text       string
-	Size       float64
-	Anchor     string // start, middle, end
-	Bold       bool
-	Href       string
-	Tip        string // shown when pointed at
-	Opacity    float64
-	Faint      bool // drawn with half the strength
-	Transform  string
-	StrokeOnly bool
+	Kind    string // rect, circle, line, path, text
+	Class   string
+	Fill    string // empty: none
+	Stroke  string
+	Width   float64 // of the stroke
+	Dash    bool
+	X, Y    float64 // of the upper left corner, the middle, the beginning
+	X2, Y2  float64 // of a line's end
+	W, H, R float64
+	D       string  // of a path: M, L, l, z alone
+	Scale   float64 // of a path, about X and Y; 0: 1
+	Text    string
+	Size    float64
+	Anchor  string // start, middle, end
+	Bold    bool
+	Href    string
+	Tip     string // shown when pointed at
+	Opacity float64
 }
 
 // num writes a coordinate in few digits.
@@ -57,8 +54,8 @@ func (s *Scene) rect(class, fill string, x, y, w, h float64) *Item {
 	return &s.Items[len(s.Items)-1]
 }
 
-func (s *Scene) line(class, stroke string, x, y, x2, y2, width float64) *Item {
-	s.add(Item{Kind: "line", Class: class, Stroke: stroke, X: x, Y: y, X2: x2, Y2: y2, Width: width})
+func (s *Scene) line(class, stroke string, x, y, x2, y2 float64) *Item {
+	s.add(Item{Kind: "line", Class: class, Stroke: stroke, X: x, Y: y, X2: x2, Y2: y2, Width: 1})
 	return &s.Items[len(s.Items)-1]
 }
 
@@ -151,7 +148,7 @@ func (i Item) Move() string {
 	return s
 }
 
-// Strong is the class that makes a text bold, with its own.
+// Weight makes a text bold.
 func (i Item) Weight() string {
 	if i.Bold {
 		return "600"

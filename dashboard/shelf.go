@@ -34,10 +34,10 @@ type pending[T any] struct {
 	err   error
 }
 
-func (p *pending[T]) get(make func() (T, error)) (T, error) {
+func (p *pending[T]) get(create func() (T, error)) (T, error) {
 	p.once.Do(func() {
-		p.err = errBroken // if make panics
-		p.value, p.err = make()
+		p.err = errBroken // if create panics
+		p.value, p.err = create()
 	})
 	return p.value, p.err
 }
@@ -49,7 +49,7 @@ func (s *shelf) clear() {
 	s.age++
 }
 
-func (s *shelf) answer(key string, make func() (*Answer, error)) (*Answer, error) {
+func (s *shelf) answer(key string, create func() (*Answer, error)) (*Answer, error) {
 	s.mu.Lock()
 	if s.answers == nil || len(s.answers) >= mostAnswers {
 		s.answers = map[string]*pending[*Answer]{}
@@ -60,7 +60,7 @@ func (s *shelf) answer(key string, make func() (*Answer, error)) (*Answer, error
 		s.answers[key] = p
 	}
 	s.mu.Unlock()
-	a, err := p.get(make)
+	a, err := p.get(create)
 	if err != nil {
 		s.mu.Lock()
 		if s.answers[key] == p {
@@ -71,7 +71,7 @@ func (s *shelf) answer(key string, make func() (*Answer, error)) (*Answer, error
 	return a, err
 }
 
-func (s *shelf) page(key string, make func() (*kept, error)) (*kept, error) {
+func (s *shelf) page(key string, create func() (*kept, error)) (*kept, error) {
 	s.mu.Lock()
 	if s.pages == nil || len(s.pages) >= mostPages || s.bytes > mostBytes {
 		s.pages, s.bytes = map[string]*pending[*kept]{}, 0
@@ -86,7 +86,7 @@ func (s *shelf) page(key string, make func() (*kept, error)) (*kept, error) {
 	fresh := false
 	k, err := p.get(func() (*kept, error) {
 		fresh = true
-		return make()
+		return create()
 	})
 	if !fresh && err == nil {
 		return k, nil

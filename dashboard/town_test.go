@@ -29,7 +29,6 @@ type town struct {
 	ar   *archive.Archive
 	gate *gate.Gate
 	site *web.Site
-	door *door
 }
 
 // lastDay is the newest of the town's days.
@@ -45,8 +44,15 @@ type household struct {
 }
 
 var households = []household{
-	{"US", 60, "HP"}, {"DE", 42, "Brother"}, {"KR", 30, "Samsung"}, {"FR", 17, "Canon"}, {"SG", 9, "Ricoh"}, {"NL", 7, "Kyocera"},
-	{"LU", 3, hostile}, {"IS", 1, "HP"}, {"", 6, "Zebra"},
+	{"US", 60, "HP"},
+	{"DE", 42, "Brother"},
+	{"KR", 30, "Samsung"},
+	{"FR", 17, "Canon"},
+	{"SG", 9, "Ricoh"},
+	{"NL", 7, "Kyocera"},
+	{"LU", 3, hostile},
+	{"IS", 1, "HP"},
+	{"", 6, "Zebra"},
 }
 
 // day is what is seen on a day: many more after 26 September 2024, and by UDP.
@@ -196,3 +202,5 @@ func (c *town) body(path, who string, headers ...string) string {
 	}
 	return string(b)
 }
+
+func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }

@@ -38,7 +38,7 @@ func (s *Store) Coverage(ctx context.Context, _ access.View, from, to time.Time)
 		if ended.IsZero() { // killed, or still going on: of its first day it is known
 			ended = r.Started.Time
 		}
-		for day := later(r.Started.Time.Truncate(24*time.Hour), from); day.Before(to) && !day.After(ended); day = day.AddDate(0, 0, 1) {
+		for day := later(r.Started.Truncate(24*time.Hour), from); day.Before(to) && !day.After(ended); day = day.AddDate(0, 0, 1) {
 			w := when{day, cmp.Or(exposure.Source(r.Source), exposure.Scan)}
 			whole[w] = whole[w] || exposure.RunState(r.State) == exposure.Done
 		}
@@ -48,7 +48,7 @@ func (s *Store) Coverage(ctx context.Context, _ access.View, from, to time.Time)
 		return nil, fmt.Errorf("read of which days feeds told: %w", explain(err))
 	}
 	for _, f := range feeds {
-		whole[when{f.Day.Time.Truncate(24 * time.Hour), exposure.Source(f.Source)}] = true
+		whole[when{f.Day.Truncate(24 * time.Hour), exposure.Source(f.Source)}] = true
 	}
 	out := make([]Coverage, 0, len(whole))
 	for w, done := range whole {

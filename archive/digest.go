@@ -2,6 +2,7 @@ package archive
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -22,6 +23,8 @@ const (
 	sheetPoints        sheetNo = 3 // points of the addresses by country; see sketch.Point
 	sheetWideAddresses sheetNo = 4 // addresses by country, ASN, vendor and model
 	sheetWideDevices   sheetNo = 5
+	sheetAllAddresses  sheetNo = 6 // addresses by country alone: most questions narrow to nothing else
+	sheetAllDevices    sheetNo = 7
 )
 
 // digestForm is the first number of a body.
@@ -221,32 +224,43 @@ func (d *digest) close() {
 
 // sheets are the bodies to keep.
 func (d *digest) sheets() map[sheetNo][]byte {
-	out := map[sheetNo][]byte{
+	return map[sheetNo][]byte{
 		sheetAddresses:     countBody(narrowed(d.addresses), false),
 		sheetDevices:       countBody(narrowed(d.devices), false),
+		sheetPoints:        pointBody(d.points),
 		sheetWideAddresses: countBody(d.addresses, true),
 		sheetWideDevices:   countBody(d.devices, true),
+		sheetAllAddresses:  countBody(d.whole(d.addresses), false),
+		sheetAllDevices:    countBody(d.whole(d.devices), false),
 	}
-	var body form.Sink
-	body.Uint(digestForm)
-	byMarks(&body, slices.SortedFunc(maps.Keys(d.points), box.compare), func(part *form.Sink, b box) {
-		part.Str(b.country)
-		var list form.Sink
-		var before sketch.Point
-		for _, p := range slices.Sorted(maps.Keys(d.points[b])) {
-			list.Uint(uint64(p - before))
-			before = p
-		}
-		part.Str(string(list))
-	})
-	out[sheetPoints] = body
-	return out
 }
 
 func narrowed(wide map[box]int64) map[box]int64 {
 	out := make(map[box]int64)
 	for b, n := range wide {
 		out[b.narrow()] += n
+	}
+	return out
+}
+
+// whole is the counts by country, under one mark for each source of the day.
+func (d *digest) whole(wide map[box]int64) map[box]int64 {
+	seen := make(map[string]map[string]bool)
+	known := make(map[string]bool)
+	for b := range wide {
+		if known[b.marks] {
+			continue
+		}
+		known[b.marks] = true
+		all, _ := splitMarks(b.marks) // we wrote them a moment ago
+		for _, m := range all {
+			seen[m.source] = nil
+		}
+	}
+	marks := marksOf(seen)
+	out := make(map[box]int64)
+	for b, n := range wide {
+		out[box{marks: marks, country: b.country}] += n
 	}
 	return out
 }
@@ -265,83 +279,136 @@ func byMarks(body *form.Sink, order []box, write func(part *form.Sink, b box)) {
 	}
 }
 
-// countBody writes counts. Names that repeat stand at the beginning of a wide one.
+// A lexicon numbers the names of a body, which stand at its beginning.
+type lexicon map[string]uint64
+
+func (l lexicon) write(body *form.Sink, names map[string]bool) {
+	list := slices.Sorted(maps.Keys(names))
+	for i, name := range list {
+		l[name] = uint64(i)
+	}
+	body.Strs(append([]string{}, list...))
+}
+
+// countBody writes counts.
 func countBody(counts map[box]int64, wide bool) []byte {
 	var body form.Sink
 	body.Uint(digestForm)
-	number := make(map[string]uint64)
+	countries, devices := make(map[string]bool), make(map[string]bool)
+	for b := range counts {
+		countries[b.country], devices[b.vendor], devices[b.model] = true, true, true
+	}
+	country, device := make(lexicon), make(lexicon)
+	country.write(&body, countries)
 	if wide {
-		names := map[string]bool{"": true}
-		for b := range counts {
-			names[b.vendor], names[b.model] = true, true
-		}
-		list := slices.Sorted(maps.Keys(names))
-		for i, name := range list {
-			number[name] = uint64(i)
-		}
-		body.Strs(list)
+		device.write(&body, devices)
 	}
 	byMarks(&body, slices.SortedFunc(maps.Keys(counts), box.compare), func(part *form.Sink, b box) {
-		part.Str(b.country)
+		part.Uint(country[b.country])
 		if wide {
 			part.Uint(uint64(b.asn))
-			part.Uint(number[b.vendor])
-			part.Uint(number[b.model])
+			part.Uint(device[b.vendor])
+			part.Uint(device[b.model])
 		}
 		part.Uint(uint64(counts[b]))
 	})
 	return body
 }
 
-// readCounts calls f for each count of a body; want says whether marks are asked
-// for, and is called once for each set of them.
-func readCounts(body string, wide bool, want func([]mark) bool, f func(box, int64)) error {
-	in := form.Source{Rest: body}
-	if in.Uint() != digestForm || in.Err != nil {
-		return form.ErrTorn
-	}
-	var names []string
-	if wide {
-		names = in.Strs()
-	}
-	return readParts(&in, want, func(part *form.Source, b box) {
-		b.country = part.Str()
-		if wide {
-			b.asn = uint32(part.Uint())
-			vendor, model := part.Uint(), part.Uint()
-			if vendor >= uint64(len(names)) || model >= uint64(len(names)) {
-				part.Rest, part.Err = "", form.ErrTorn
-				return
-			}
-			b.vendor, b.model = names[vendor], names[model]
+// pointBody writes points, each as its distance from the one before.
+func pointBody(points map[box]map[sketch.Point]bool) []byte {
+	var body form.Sink
+	body.Uint(digestForm)
+	byMarks(&body, slices.SortedFunc(maps.Keys(points), box.compare), func(part *form.Sink, b box) {
+		part.Str(b.country)
+		var list form.Sink
+		var before sketch.Point
+		for _, p := range slices.Sorted(maps.Keys(points[b])) {
+			list.Uint(uint64(p - before))
+			before = p
 		}
-		n := int64(part.Uint())
-		if part.Err == nil {
-			f(b, n)
-		}
+		part.Str(string(list))
 	})
+	return body
 }
 
-// readPoints calls f for each point of a body.
-func readPoints(body string, want func([]mark) bool, f func(country string, p sketch.Point)) error {
+// A cellRef is a cell of a body, by the numbers of its names.
+type cellRef struct {
+	country       int
+	asn           uint32
+	vendor, model int
+}
+
+// A countReader is a body of counts on its way.
+type countReader struct {
+	in                 form.Source
+	wide               bool
+	countries, devices []string
+}
+
+func openCounts(body string, wide bool) (*countReader, error) {
+	r := &countReader{in: form.Source{Rest: body}, wide: wide}
+	if r.in.Uint() != digestForm || r.in.Err != nil {
+		return nil, form.ErrTorn
+	}
+	r.countries = r.in.Strs()
+	if wide {
+		r.devices = r.in.Strs()
+	}
+	return r, r.in.Err
+}
+
+// each calls f for each count; want says whether marks are asked for, and is called
+// once for each set of them.
+func (r *countReader) each(want func([]mark) bool, f func(cellRef, int64)) error {
+	torn := false
+	err := readParts(&r.in, want, func(part *form.Source) {
+		c := cellRef{country: int(min(part.Uint(), 1<<30))}
+		if r.wide {
+			c.asn = uint32(part.Uint())
+			c.vendor, c.model = int(min(part.Uint(), 1<<30)), int(min(part.Uint(), 1<<30))
+		}
+		n := int64(part.Uint())
+		if c.country >= len(r.countries) || r.wide && max(c.vendor, c.model) >= len(r.devices) {
+			torn = true
+			part.Rest = ""
+			return
+		}
+		if part.Err == nil {
+			f(c, n)
+		}
+	})
+	if torn && err == nil {
+		err = form.ErrTorn
+	}
+	return err
+}
+
+// readPoints adds the points of a body to the registers that to names for each
+// list of them, the country's.
+func readPoints(body string, want func([]mark) bool, to func(country string) []*sketch.Register) error {
 	in := form.Source{Rest: body}
 	if in.Uint() != digestForm || in.Err != nil {
 		return form.ErrTorn
 	}
-	return readParts(&in, want, func(part *form.Source, _ box) {
-		country, list := part.Str(), form.Source{Rest: part.Str()}
+	var torn error
+	err := readParts(&in, want, func(part *form.Source) {
+		registers, list := to(part.Str()), form.Source{Rest: part.Str()}
 		var p sketch.Point
 		for len(list.Rest) > 0 {
 			p += sketch.Point(list.Uint())
-			f(country, p)
+			for _, r := range registers {
+				r.Add(p)
+			}
 		}
 		if list.Err != nil {
-			part.Rest, part.Err = "", list.Err
+			torn = list.Err
 		}
 	})
+	return errors.Join(err, torn)
 }
 
-func readParts(in *form.Source, want func([]mark) bool, one func(*form.Source, box)) error {
+func readParts(in *form.Source, want func([]mark) bool, one func(*form.Source)) error {
 	for len(in.Rest) > 0 && in.Err == nil {
 		marks := in.Str()
 		part := form.Source{Rest: in.Str()}
@@ -356,7 +423,7 @@ func readParts(in *form.Source, want func([]mark) bool, one func(*form.Source, b
 			continue
 		}
 		for len(part.Rest) > 0 && part.Err == nil {
-			one(&part, box{marks: marks})
+			one(&part)
 		}
 		if part.Err != nil {
 			return part.Err

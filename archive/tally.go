@@ -48,6 +48,21 @@ func (q *TallyQuery) wide() bool {
 	return q.ASN != 0 || q.Vendor != "" || q.Model != "" || q.By == ByASN || q.By == ByVendor || q.By == ByModel
 }
 
+// sheet is the smallest one that answers the query.
+func (q *TallyQuery) sheet() sheetNo {
+	sheet := sheetAddresses
+	switch {
+	case q.wide():
+		sheet = sheetWideAddresses
+	case len(q.Sources) == 0 && len(q.Tags) == 0 && (q.By == "" || q.By == ByCountry):
+		sheet = sheetAllAddresses
+	}
+	if q.Devices {
+		sheet++
+	}
+	return sheet
+}
+
 // A DayTally is what a query found on a day. A host counts once in Total; by tag
 // or source it counts in each that it has, so that the parts may be more than
 // Total.
@@ -69,20 +84,13 @@ func (a *Archive) Tally(ctx context.Context, view access.View, q TallyQuery) ([]
 	if view.Tier == access.Public && q.wide() {
 		return nil, fmt.Errorf("tally by network or device: %w", ErrDenied)
 	}
-	sheet := sheetAddresses
-	if q.Devices {
-		sheet = sheetDevices
-	}
-	wide := q.wide()
-	if wide {
-		sheet += sheetWideAddresses - sheetAddresses
-	}
+	sheet := q.sheet()
 	var out []DayTally
 	for d, err := range a.digests(ctx, view, q.From, q.To, sheet) {
 		if err != nil {
 			return nil, fmt.Errorf("tally: %w", err)
 		}
-		t, err := q.tally(d, wide)
+		t, err := q.tally(d, q.wide())
 		if err != nil {
 			return nil, fmt.Errorf("tally %s: %w", d.day.Format(time.DateOnly), err)
 		}
@@ -126,18 +134,18 @@ func (a *Archive) Distinct(ctx context.Context, view access.View, q TallyQuery) 
 			keys = q.groups(m)
 			return keys != nil
 		}
-		if err := readPoints(d.body, want, func(country string, p sketch.Point) {
+		if err := readPoints(d.body, want, func(country string) []*sketch.Register {
 			if len(q.Countries) > 0 && !slices.Contains(q.Countries, country) {
-				return
+				return nil
 			}
-			total.Add(p)
+			to := []*sketch.Register{&total}
 			if q.By == ByCountry {
-				registerOf(groups, country).Add(p)
-				return
+				return append(to, registerOf(groups, country))
 			}
 			for _, key := range keys {
-				registerOf(groups, key).Add(p)
+				to = append(to, registerOf(groups, key))
 			}
+			return to
 		}); err != nil {
 			return Span{}, fmt.Errorf("count over a range, %s: %w", d.day.Format(time.DateOnly), err)
 		}
@@ -172,27 +180,56 @@ func (q *TallyQuery) tally(d dayBody, wide bool) (DayTally, error) {
 		keys = q.groups(m)
 		return keys != nil
 	}
-	err := readCounts(d.body, wide, want, func(b box, n int64) {
-		if len(q.Countries) > 0 && !slices.Contains(q.Countries, b.country) || q.ASN != 0 && b.asn != q.ASN ||
-			q.Vendor != "" && !strings.EqualFold(b.vendor, q.Vendor) || q.Model != "" && !strings.EqualFold(b.model, q.Model) {
+	r, err := openCounts(d.body, wide)
+	if err != nil {
+		return t, err
+	}
+	asked := make([]bool, len(r.countries))
+	for i, country := range r.countries {
+		asked[i] = len(q.Countries) == 0 || slices.Contains(q.Countries, country)
+	}
+	device := func(name string) []bool {
+		if name == "" {
+			return nil
+		}
+		of := make([]bool, len(r.devices))
+		for i, d := range r.devices {
+			of[i] = strings.EqualFold(d, name)
+		}
+		return of
+	}
+	vendors, models := device(q.Vendor), device(q.Model)
+	byCountry, byDevice := make([]int64, len(r.countries)), make([]int64, len(r.devices))
+	err = r.each(want, func(c cellRef, n int64) {
+		if !asked[c.country] || q.ASN != 0 && c.asn != q.ASN || vendors != nil && !vendors[c.vendor] || models != nil && !models[c.model] {
 			return
 		}
 		t.Total += n
 		switch q.By {
 		case ByCountry:
-			t.By[b.country] += n
+			byCountry[c.country] += n
 		case ByASN:
-			t.By[strconv.FormatUint(uint64(b.asn), 10)] += n
+			t.By[strconv.FormatUint(uint64(c.asn), 10)] += n
 		case ByVendor:
-			t.By[b.vendor] += n
+			byDevice[c.vendor] += n
 		case ByModel:
-			t.By[b.model] += n
+			byDevice[c.model] += n
 		default:
 			for _, key := range keys {
 				t.By[key] += n
 			}
 		}
 	})
+	for i, n := range byCountry {
+		if n > 0 {
+			t.By[r.countries[i]] = n
+		}
+	}
+	for i, n := range byDevice {
+		if n > 0 {
+			t.By[r.devices[i]] = n
+		}
+	}
 	t.Sources = slices.Sorted(maps.Keys(sources))
 	return t, err
 }
@@ -301,8 +338,8 @@ type Edition struct{ Days, Rolled, First, Last int64 }
 // are not counted yet do not change it.
 func (a *Archive) Edition(ctx context.Context) (Edition, error) {
 	var e Edition
-	err := a.read.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(d.rolled + 1), 0), coalesce(min(d.day), 0), coalesce(max(d.day), 0)
-		FROM day d WHERE EXISTS (SELECT 1 FROM digest g WHERE g.day = d.day)`).Scan(&e.Days, &e.Rolled, &e.First, &e.Last)
+	err := a.read.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(rolled), 0), coalesce(min(day), 0), coalesce(max(day), 0)
+		FROM day WHERE rolled > 0`).Scan(&e.Days, &e.Rolled, &e.First, &e.Last)
 	if err != nil {
 		return e, fmt.Errorf("look for new counts: %w", err)
 	}
@@ -340,8 +377,8 @@ func (a *Archive) Rebuild(ctx context.Context, at time.Time) (Rebuilt, error) {
 		return r, fmt.Errorf("rebuild %s: %w", r.Day.Format(time.DateOnly), err)
 	}
 	var pruned, dirty, counted bool
-	err := a.read.QueryRowContext(ctx, `SELECT pruned, changed > rolled, EXISTS (SELECT 1 FROM digest g WHERE g.day = d.day)
-		FROM day d WHERE day = ?`, day).Scan(&pruned, &dirty, &counted)
+	err := a.read.QueryRowContext(ctx, `SELECT pruned, changed > rolled, rolled > 0
+		FROM day WHERE day = ?`, day).Scan(&pruned, &dirty, &counted)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, nil
 	}

@@ -250,8 +250,11 @@ func FuzzDigest(f *testing.F) {
 	}
 	f.Fuzz(func(_ *testing.T, body string) {
 		all := func([]mark) bool { return true }
-		_ = readCounts(body, true, all, func(box, int64) {})
-		_ = readCounts(body, false, all, func(box, int64) {})
-		_ = readPoints(body, all, func(string, sketch.Point) {})
+		for _, wide := range []bool{true, false} {
+			if r, err := openCounts(body, wide); err == nil {
+				_ = r.each(all, func(cellRef, int64) {})
+			}
+		}
+		_ = readPoints(body, all, func(string) []*sketch.Register { return nil })
 	})
 }

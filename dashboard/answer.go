@@ -348,8 +348,8 @@ func (c *counting) series(of func(*archive.DayTally) int64) []Value {
 // cover says of every day of the range how well it is known. A source that saw
 // something, or whose run came to its end, has looked.
 func (d *door) cover(ctx context.Context, view access.View, a *Answer, days []archive.DayTally) error {
-	if view.Tier == access.Constituent {
-		// Own hosts alone do not tell whether anybody looked; the sums of all do.
+	if view.Tier == access.Constituent || a.DataSet == setDevices {
+		// Own hosts, or devices, do not tell whether anybody looked; all addresses do.
 		var err error
 		if days, err = d.archive.Tally(ctx, access.View{At: view.At}, archive.TallyQuery{From: a.From, To: a.To}); err != nil {
 			return err

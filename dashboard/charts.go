@@ -270,9 +270,10 @@ func (s *sketcher) legend(a *Answer, out *Scene, steps []step, y float64) {
 		if w := textWidth(text, 12); x+w+26 > out.W {
 			x, y = 8, y+20
 		}
-		out.rect("land "+class, fill, x, y, 14, 12)
-		out.text("ink", ink, x+18, y+10.5, 12, "start", text)
+		out.rect("key land "+class, fill, x, y, 14, 12)
+		out.text("key ink", ink, x+18, y+10.5, 12, "start", text)
 		x += textWidth(text, 12) + 34
+		out.Legend = append(out.Legend, Swatch{class, fill, text})
 	}
 	if !a.Compare.IsZero() {
 		for i, key := range []string{"down2", "down1", "same", "up1", "up2"} {

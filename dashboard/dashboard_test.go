@@ -334,7 +334,7 @@ func TestEveryFormatOfEveryView(t *testing.T) {
 		// What the page shows is what the file has.
 		page := c.body(path+"html", "")
 		if view != viewTable {
-			from := strings.Index(page, `<svg class="scene"`)
+			from := strings.Index(page, `<svg class="scene" aria-hidden`)
 			shown := page[from : from+strings.Index(page[from:], "</svg>")]
 			_, items, _ := strings.Cut(shown, "\n")
 			if !strings.Contains(svg, strings.TrimSpace(items)) {

@@ -104,7 +104,7 @@ func (d *door) country(r *http.Request, v *gate.Visit, s *sketcher, a *Answer) (
 // Definition says what a number of the answer is.
 func (s *sketcher) Definition(a *Answer) string {
 	key := a.DataSet
-	if a.span() > 1 && a.View != viewSeries && a.View != viewFeed || a.DataSet == setUnique {
+	if a.span() > 1 && a.View != viewFeed || a.DataSet == setUnique {
 		key += ".range"
 	} else {
 		key += ".day"
@@ -254,7 +254,7 @@ func (p *page) Bar(g Group) int64 {
 	for _, one := range p.A.Groups {
 		most = max(most, one.Value.N)
 	}
-	return int64(100 * share(p.A, g.Value.N, most))
+	return 100 * g.Value.N / most
 }
 
 // Error is the standard error in words; empty: the number is exact.

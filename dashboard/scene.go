@@ -17,7 +17,13 @@ type Scene struct {
 	Items []Item
 	File  bool // stands alone
 	Zoom  bool // may be zoomed into
+	// Legend is what the drawing itself has in its corner, for screens on which
+	// that is too small.
+	Legend []Swatch
 }
+
+// A Swatch is a colour and what it stands for.
+type Swatch struct{ Class, Fill, Text string }
 
 // An Item is one thing that is drawn. Its numbers are in the scene's units.
 type Item struct {

@@ -7,11 +7,12 @@ CREATE TABLE digest (
   day   INTEGER NOT NULL REFERENCES day (day),
   sheet INTEGER NOT NULL, -- see digest.go
   body  BLOB    NOT NULL,
-  PRIMARY KEY (day, sheet)
-) WITHOUT ROWID;
+  UNIQUE (day, sheet)
+);
 
--- What is still there is counted again.
-UPDATE day SET rolled = 0 WHERE NOT pruned;
+-- What is still there is counted again; what was pruned before has no digest. A
+-- day has one if rolled > 0.
+UPDATE day SET rolled = 0;
 
 -- +goose Down
 DROP TABLE digest;

@@ -64,13 +64,13 @@ func TestAPlacedView(t *testing.T) {
 	steps := map[exposure.Key]bool{}
 	for step, err := range s.Transitions(t.Context(), v, Span{}) {
 		if err != nil || !mine[step.Key] {
-			t.Errorf("Transitions yields %s, %v", step.Key.Addr, err)
+			t.Errorf("Transitions yields %s, %v", step.Addr, err)
 		}
 		steps[step.Key] = true
 	}
 	for step, err := range s.TransitionsByHost(t.Context(), v) {
 		if err != nil || !mine[step.Key] {
-			t.Errorf("TransitionsByHost yields %s, %v", step.Key.Addr, err)
+			t.Errorf("TransitionsByHost yields %s, %v", step.Addr, err)
 		}
 	}
 	for e, err := range s.ExposuresInBrief(t.Context(), v) {

@@ -28,7 +28,8 @@ func toys() *Table {
 	return &Table{
 		Name: "toys", Title: "toys.title", Sort: "-seen", Empty: "toys.empty", Limit: 2, Post: "/toys/do",
 		Columns: []Column{
-			{Name: "name", Text: "toys.name", Sorts: true, Head: true}, {Name: "n", Text: "toys.n", Number: true, Sorts: true},
+			{Name: "name", Text: "toys.name", Sorts: true, Head: true},
+			{Name: "n", Text: "toys.n", Number: true, Sorts: true},
 			{Name: "seen", Text: "toys.seen", Sorts: true}, {Name: "raw", Text: "toys.raw", Export: true},
 		},
 		Fields: []Field{

@@ -12,7 +12,7 @@ import (
 
 // TestCoverage tells on which days somebody looked, also to the public.
 func TestCoverage(t *testing.T) {
-	s := open0(t, t.TempDir())
+	s := fresh(t)
 	day := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
 	for _, r := range []struct {
 		id     string

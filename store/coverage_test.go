@@ -53,8 +53,11 @@ func TestCoverage(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Coverage{
-		{day, exposure.Scan, true}, {day.AddDate(0, 0, 1), exposure.Scan, true}, {day.AddDate(0, 0, 2), exposure.Shadowserver, true},
-		{day.AddDate(0, 0, 3), exposure.Scan, false}, {day.AddDate(0, 0, 4), exposure.Verification, true},
+		{day, exposure.Scan, true},
+		{day.AddDate(0, 0, 1), exposure.Scan, true},
+		{day.AddDate(0, 0, 2), exposure.Shadowserver, true},
+		{day.AddDate(0, 0, 3), exposure.Scan, false},
+		{day.AddDate(0, 0, 4), exposure.Verification, true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ippwatch/api"
+	v1 "ippwatch/api/v1"
 	"ippwatch/exposure"
 	"ippwatch/rule"
 	"ippwatch/screen"
@@ -28,13 +30,6 @@ func (s *street) casesShow() *cobra.Command {
 	}
 }
 
-// A caseFile is a case with its history.
-type caseFile struct {
-	caseRow
-	Next    string                `json:"next"`
-	History []exposure.Transition `json:"history"`
-}
-
 func (s *street) showCases(ctx context.Context, h *house, args []string) error {
 	if _, err := h.tracker().Expire(ctx, s.now()); err != nil {
 		return err
@@ -43,9 +38,9 @@ func (s *street) showCases(ctx context.Context, h *house, args []string) error {
 	if err != nil {
 		return err
 	}
-	files := make([]caseFile, 0, len(es))
+	files := make([]v1.CaseFile, 0, len(es))
 	for _, e := range es {
-		f := caseFile{caseRow: caseRow{e.Case(), e.Word(), e}, Next: next(&e)}
+		f := v1.CaseFile{Case: v1.NewCase(e), Next: api.Next(&e)}
 		for t, err := range h.store.Transitions(ctx, s.view(), store.Span{Key: e.Key}) {
 			if err != nil {
 				return err
@@ -55,9 +50,9 @@ func (s *street) showCases(ctx context.Context, h *house, args []string) error {
 		files = append(files, f)
 	}
 	if s.Format != "table" {
-		return screen.Listing[caseFile]{
+		return screen.Listing[v1.CaseFile]{
 			Columns: s.caseListing("").Columns,
-			Cells:   func(f caseFile) []string { return s.caseListing("").Cells(f.caseRow) },
+			Cells:   func(f v1.CaseFile) []string { return s.caseListing("").Cells(f.Case) },
 		}.Show(&s.Screen, files)
 	}
 	for i, f := range files {
@@ -71,40 +66,7 @@ func (s *street) showCases(ctx context.Context, h *house, args []string) error {
 	return nil
 }
 
-// next says what must happen before the case is closed.
-func next(e *exposure.Exposure) string {
-	switch {
-	case e.MovedTo.IsValid():
-		return "it goes on at " + e.MovedTo.String()
-	case e.Ruling == exposure.Accepted:
-		return "work again on " + e.RuledUntil.UTC().Format("2006-01-02")
-	case e.Ruling == exposure.FalsePositive:
-		return "nothing, until the verdict is withdrawn"
-	}
-	switch e.Condition {
-	case exposure.Fixed:
-		return "nothing; if it is seen again it opens with its history"
-	case exposure.Filtered:
-		return "closed from outside only: it may still be open within"
-	case exposure.Lapsed:
-		return "unseen for 60 days, which proves nothing; if it is seen again it opens"
-	case exposure.OneClean:
-		if e.ClearedAt.IsZero() {
-			return "no probe with a control has found it closed yet: ippwatch verify looks"
-		}
-		return "a second clean probe, a day after " + screen.Stamp(e.ClearedAt) + " UTC: ippwatch verify looks"
-	case exposure.NotSeen:
-		return "silence proves nothing: ippwatch verify looks again"
-	case exposure.Reported:
-		return "a feed says so and we have not looked: ippwatch scan or verify"
-	}
-	if e.Contact == exposure.Claimed {
-		return "the owner says that it is fixed: ippwatch verify looks"
-	}
-	return "two clean probes a day apart: ippwatch verify looks"
-}
-
-func (s *street) showCase(f caseFile) error {
+func (s *street) showCase(f v1.CaseFile) error {
 	line := func(head, text string) {
 		if text != "" {
 			fmt.Fprintf(s.Out, "%-12s %s\n", head, screen.Printable(text))
@@ -115,7 +77,7 @@ func (s *street) showCase(f caseFile) error {
 	if known {
 		title = r.Title
 	}
-	fmt.Fprintf(s.Out, "%s (%s): %s\n", f.Case, f.Severity, screen.Printable(title))
+	fmt.Fprintf(s.Out, "%s (%s): %s\n", f.Case.Case, f.Severity, screen.Printable(title))
 	line("at", fmt.Sprintf("%s over %s, rule %s", netip.AddrPortFrom(f.Addr, f.Port), f.Transport, f.Rule))
 	line("where", place(f.Where))
 	line("state", fmt.Sprintf("%s (condition %s, contact %s, verdict %s)", f.State, f.Condition, f.Contact, f.Ruling))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	v1 "ippwatch/api/v1"
 	"ippwatch/exposure"
 	"ippwatch/screen"
 	"ippwatch/track"
@@ -33,9 +34,9 @@ was closed), silent (a complete scan met silence, which proves nothing), closed
 				if err != nil {
 					return err
 				}
-				return screen.Listing[change]{
+				return screen.Listing[v1.Change]{
 					Columns: []string{"change", "case", "ip", "port", "transport", "rule", "at", "evidence"},
-					Cells: func(c change) []string {
+					Cells: func(c v1.Change) []string {
 						return []string{c.Change, c.Case, c.Addr.String(), fmt.Sprint(c.Port), string(c.Transport), c.Rule, s.Stamp(c.At), c.Evidence}
 					},
 					Empty: "nothing changed since " + screen.Stamp(from) + " UTC",
@@ -48,21 +49,14 @@ was closed), silent (a complete scan met silence, which proves nothing), closed
 	return cmd
 }
 
-// A change is a case that is not as it was.
-type change struct {
-	Change string `json:"change"` // new, back, silent, closed
-	Case   string `json:"case"`
-	exposure.Transition
-}
-
-func changeRows(c track.Changes) []change {
-	var rows []change
+func changeRows(c track.Changes) []v1.Change {
+	var rows []v1.Change
 	for _, list := range []struct {
 		word  string
 		steps []exposure.Transition
 	}{{"new", c.New}, {"back", c.Back}, {"silent", c.Silent}, {"closed", c.Closed}} {
 		for _, t := range list.steps {
-			rows = append(rows, change{list.word, t.Case(), t})
+			rows = append(rows, v1.Change{Change: list.word, Case: t.Case(), Transition: t})
 		}
 	}
 	return rows

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"ippwatch/access"
 	"ippwatch/answer"
 	"ippwatch/config"
 	"ippwatch/people/lookup"
@@ -70,7 +71,8 @@ type street struct {
 	look lookup.Options
 
 	data      string
-	elsewhere bool // data was named by the user
+	elsewhere bool         // data was named by the user
+	eyes      *access.View // of who came through a door; nil: our own
 
 	config     config.Config // as it is in force
 	configFile string        // where it comes from; empty: from nowhere
@@ -118,7 +120,7 @@ the hole is closed. It probes only what a scope file authorises.`,
 		Version:       version(),
 	}
 	group(root)
-	root.SetVersionTemplate(aboutUs().String() + "\n")
+	root.SetVersionTemplate(inShort(aboutUs()) + "\n")
 	root.Flags().Bool("version", false, "show the version") // cobra's own has -v, which is verbose to most
 	root.SetFlagErrorFunc(answer.BadFlag)
 	root.SetIn(s.in)

@@ -155,6 +155,9 @@ func fileOf(e exposure.Exposure) v1.CaseFile {
 
 // caseNamed returns the one case that the name means.
 func (d *door) caseNamed(ctx context.Context, v *gate.Visit, name string) (exposure.Exposure, error) {
+	if _, err := d.Tracker.Expire(ctx, v.At); err != nil {
+		return exposure.Exposure{}, err
+	}
 	es, err := d.Store.ExposuresNamed(ctx, v.View, strings.ToUpper(name))
 	if err != nil {
 		return exposure.Exposure{}, notThere(err, store.ErrNoExposure)
@@ -241,6 +244,9 @@ func (d *door) listCases(ctx context.Context, v *gate.Visit, in *caseList, place
 		f.After, err = keyOf(place)
 	}
 	if err != nil {
+		return failing[v1.Case](err)
+	}
+	if _, err := d.Tracker.Expire(ctx, v.At); err != nil {
 		return failing[v1.Case](err)
 	}
 	f.Limit = n

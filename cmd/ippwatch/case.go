@@ -17,17 +17,20 @@ import (
 )
 
 func (s *street) casesShow() *cobra.Command {
-	return &cobra.Command{
+	return there(&cobra.Command{
 		Use:   "show CASE...",
 		Short: "Show a case: what is wrong, since when, what closes it, and its whole history",
 		Example: `  ippwatch cases show 4C8B0F6E52A1
   ippwatch cases show 198.51.100.20 --format json`,
 		Args: wants("CASE..."),
 		RunE: do(func(ctx context.Context, args []string) error {
+			if s.remote != nil {
+				return s.showCasesThere(ctx, args)
+			}
 			return s.read(ctx, func(h *house) error { return s.showCases(ctx, h, args) })
 		}),
 		ValidArgsFunction: s.completeCase,
-	}
+	})
 }
 
 func (s *street) showCases(ctx context.Context, h *house, args []string) error {
@@ -49,21 +52,7 @@ func (s *street) showCases(ctx context.Context, h *house, args []string) error {
 		}
 		files = append(files, f)
 	}
-	if s.Format != "table" {
-		return screen.Listing[v1.CaseFile]{
-			Columns: s.caseListing("").Columns,
-			Cells:   func(f v1.CaseFile) []string { return s.caseListing("").Cells(f.Case) },
-		}.Show(&s.Screen, files)
-	}
-	for i, f := range files {
-		if i > 0 {
-			fmt.Fprintln(s.Out)
-		}
-		if err := s.showCase(f); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.showFiles(files)
 }
 
 func (s *street) showCase(f v1.CaseFile) error {

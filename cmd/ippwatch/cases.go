@@ -61,6 +61,9 @@ func (s *street) casesList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if s.remote != nil {
+				return s.listCasesThere(ctx, f, filter)
+			}
 			return s.read(ctx, func(h *house) error {
 				if err := s.partOf(ctx, h, f, &filter); err != nil {
 					return err
@@ -86,7 +89,8 @@ func (s *street) casesList() *cobra.Command {
 	})
 	_ = cmd.MarkFlagFilename("constituents", "yaml", "yml")
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
-	return cmd
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return s.refuseThere(cmd, "constituents") }
+	return there(cmd)
 }
 
 func stateHelp() []string {
@@ -229,6 +233,9 @@ func (s *street) casesNamed(ctx context.Context, h *house, words []string) ([]ex
 // completeCase offers the cases that are work.
 func (s *street) completeCase(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var words []string
+	if s.server != "" {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
 	_ = s.read(cmd.Context(), func(h *house) error { // a shell that completes shows no errors
 		filter := store.Work()
 		filter.Limit = 200

@@ -29,24 +29,34 @@ was closed), silent (a complete scan met silence, which proves nothing), closed
 			if err != nil {
 				return err
 			}
-			return s.read(ctx, func(h *house) error {
-				changes, err := h.tracker().Changes(ctx, s.view(), from)
-				if err != nil {
-					return err
-				}
+			show := func(rows []v1.Change) error {
 				return screen.Listing[v1.Change]{
 					Columns: []string{"change", "case", "ip", "port", "transport", "rule", "at", "evidence"},
 					Cells: func(c v1.Change) []string {
 						return []string{c.Change, c.Case, c.Addr.String(), fmt.Sprint(c.Port), string(c.Transport), c.Rule, s.Stamp(c.At), c.Evidence}
 					},
 					Empty: "nothing changed since " + screen.Stamp(from) + " UTC",
-				}.Show(&s.Screen, changeRows(changes))
+				}.Show(&s.Screen, rows)
+			}
+			if s.remote != nil {
+				rows, err := s.changesThere(ctx, from)
+				if err != nil {
+					return err
+				}
+				return show(rows)
+			}
+			return s.read(ctx, func(h *house) error {
+				changes, err := h.tracker().Changes(ctx, s.view(), from)
+				if err != nil {
+					return err
+				}
+				return show(changeRows(changes))
 			})
 		}),
 	}
 	cmd.Flags().StringVar(&since, "since", "yesterday", "yesterday, today, a date, a time, or how long ago (36h)")
 	_ = cmd.RegisterFlagCompletionFunc("since", cobra.FixedCompletions(days, cobra.ShellCompDirectiveNoFileComp))
-	return cmd
+	return there(cmd)
 }
 
 func changeRows(c track.Changes) []v1.Change {

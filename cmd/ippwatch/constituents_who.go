@@ -43,6 +43,13 @@ may be used, and which customer had the address at the time.`,
 			if err != nil {
 				return err
 			}
+			if s.remote != nil {
+				w, err := s.remote.Who(ctx, addr, when)
+				if err != nil {
+					return s.fromThere(err)
+				}
+				return s.showWhose(w)
+			}
 			return s.people(ctx, func(h *house, r *people.Registry) error {
 				w, err := s.whose(ctx, h, r, &where, &ask, addr, when)
 				if err != nil {
@@ -56,7 +63,8 @@ may be used, and which customer had the address at the time.`,
 	cmd.Flags().StringSliceVar(&where.mmdb, "mmdb", nil, "MMDB with country, city or AS; goes before the embedded table; repeats")
 	cmd.Flags().StringVar(&where.asn, "asn", "", "table of AS numbers: iptoasn TSV or RouteViews pfx2as")
 	ask.add(cmd.Flags())
-	return cmd
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return s.refuseThere(cmd, "mmdb", "asn", "url", "command") }
+	return there(cmd)
 }
 
 // addrAndTime reads what so many commands are asked.

@@ -99,7 +99,10 @@ func Add(o Options) error {
 			Security: []map[string][]string{{"key": {}}, {"session": {}}},
 			Tags:     tags,
 		},
-		Formats:                      map[string]huma.Format{"application/json": {Marshal: marshal, Unmarshal: unmarshal}},
+		Formats: map[string]huma.Format{
+			"application/json":         {Marshal: marshal, Unmarshal: unmarshal},
+			"application/problem+json": {Marshal: marshal, Unmarshal: unmarshal},
+		},
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{catch},
@@ -182,6 +185,29 @@ func (o *op) operation() huma.Operation {
 		op.Parameters = append(op.Parameters, header("If-Match", "The ETag of the case: 412 if it has changed since."))
 	}
 	return op
+}
+
+// headers are what the answers say in their headers.
+func (o *op) headers(operation *huma.Operation) {
+	for status, r := range operation.Responses {
+		r.Headers = map[string]*huma.Param{}
+		say := func(name, about string) {
+			r.Headers[name] = &huma.Param{Description: about, Schema: &huma.Schema{Type: huma.TypeString}}
+		}
+		say("RateLimit", "How much more you may ask at once, and in how many seconds it is one more.")
+		say("X-Request-Id", "Name of the request in our log.")
+		switch {
+		case status == "default":
+			say("Retry-After", "Seconds after which to ask again; of 429, 409 and 503.")
+		case o.method == http.MethodPost:
+			say("Idempotency-Replayed", "true: this was answered before, and nothing was done now.")
+		case !strings.HasSuffix(o.id, "-export"):
+			say("ETag", "Name of the content, for If-None-Match.")
+		}
+		if o.stream && status != "default" {
+			say("Link", "Where it goes on: rel=\"next\" (RFC 8288).")
+		}
+	}
 }
 
 func header(name, about string) *huma.Param {
@@ -396,9 +422,11 @@ func (d *door) write() error {
 			operation.Responses["default"] = &huma.Response{
 				Description: "A problem", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: problem}},
 			}
-			if o, ok := operation.Metadata["op"].(*op); ok && len(o.roles) == len(everybody) {
+			o := operation.Metadata["op"].(*op)
+			if len(o.roles) == len(everybody) {
 				operation.Security = []map[string][]string{{}, {"key": {}}, {"session": {}}}
 			}
+			o.headers(operation)
 		}
 	}
 	var err error

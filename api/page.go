@@ -49,13 +49,13 @@ func list[I, T any](d *door, o op, read reader[I, T]) {
 	o.stream = true
 	operation := o.operation()
 	operation.Parameters = append(operation.Parameters, header("Accept", ndjson+": all of it, a line for each item, and a last one that says whether it is all."))
-	paging, ok := reflect.TypeFor[I]().FieldByName("Paging")
+	field, ok := reflect.TypeFor[I]().FieldByName("Paging")
 	if !ok {
 		panic("api: a list without pages: " + o.id)
 	}
 	huma.Register(d.huma, operation, func(ctx context.Context, in *I) (*out[v1.Page[T]], error) {
 		c := callOf(ctx)
-		p := reflect.ValueOf(in).Elem().FieldByIndex(paging.Index).Interface().(v1.Paging)
+		p := reflect.ValueOf(in).Elem().FieldByIndex(field.Index).Interface().(v1.Paging)
 		place, err := parsePlace(o.id, p.After)
 		if err != nil {
 			c.err = err
@@ -93,13 +93,24 @@ func exported[I, T any](d *door, o op, read reader[I, T]) {
 	operation.Responses["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{}}
 	huma.Register(d.huma, operation, func(ctx context.Context, in *I) (*struct{}, error) {
 		c := callOf(ctx)
+		for _, name := range paging {
+			if c.r.URL.Query().Has(name) {
+				c.err = gate.Invalid("query."+name, "an export is all of it")
+				return nil, nil
+			}
+		}
 		c.stream = func(w http.ResponseWriter, _ *http.Request) error {
 			return export(w, c, func(place []string) iter.Seq2[entry[T], error] { return read(ctx, c.v, in, place, exportPage) }, nil)
 		}
 		return nil, nil
 	})
 	d.lines(operation.Path, reflect.TypeFor[T]())
+	get := d.huma.OpenAPI().Paths[operation.Path].Get
+	get.Parameters = slices.DeleteFunc(get.Parameters, func(p *huma.Param) bool { return slices.Contains(paging, p.Name) || p.Name == "If-None-Match" })
 }
+
+// paging are the parameters of [v1.Paging].
+var paging = []string{"limit", "after"}
 
 // lines documents the NDJSON of an operation.
 func (d *door) lines(path string, item reflect.Type) {

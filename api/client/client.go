@@ -68,9 +68,6 @@ func (e *ProblemError) Error() string {
 	return text
 }
 
-// Hint is what the server says that would help.
-func (e *ProblemError) Hint() string { return e.Problem.Hint }
-
 // Is reports whether the server answered with the status.
 func Is(err error, status int) bool {
 	p, ok := errors.AsType[*ProblemError](err)

@@ -80,6 +80,9 @@ func (s *street) fromThere(err error) error {
 	if err == nil || len(answer.Hints(err)) > 0 {
 		return err
 	}
+	if p, ok := errors.AsType[*client.ProblemError](err); ok && p.Hint != "" {
+		return hint(err, "%s", p.Hint)
+	}
 	switch {
 	case client.Is(err, http.StatusUnauthorized):
 		return hint(err, "the key is wrong, over or revoked: ippwatch keys list tells, on the server")
@@ -243,7 +246,7 @@ func (s *street) reportThere(ctx context.Context, f *reportFlags) error {
 	switch {
 	case f.out != "":
 	case len(jobs) == 0:
-		return usage("--for %s: no such constituent", f.only)
+		return hint(usage("--for %s: no such constituent", f.only), "the server knows it not, or does not show it to this key")
 	case len(jobs) > 1:
 		return hint(usage("%d files would be written, and stdout takes one", len(jobs)), "name a directory with --out, or one --type, --for and --format")
 	default:

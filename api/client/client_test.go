@@ -127,7 +127,9 @@ func TestAskedAgain(t *testing.T) {
 	if err != nil || got.Case.Case != "A" {
 		t.Fatal(got, err)
 	}
-	if len(f.waited) != 4 || f.waited[0] != 7*time.Second || f.waited[1] < 500*time.Millisecond || f.waited[1] > time.Second || f.waited[3] < time.Second {
+	// What is lost with its connection net/http asks again by itself, if it is new.
+	last := len(f.waited) - 1
+	if last < 2 || last > 3 || f.waited[0] != 7*time.Second || f.waited[1] < 500*time.Millisecond || f.waited[1] > time.Second || f.waited[last] < time.Second {
 		t.Errorf("waited %v", f.waited)
 	}
 	words := make(map[string]bool)

@@ -33,7 +33,7 @@ import (
 	"ippwatch/web"
 )
 
-//go:embed pages texts
+//go:embed pages texts assets
 var files embed.FS
 
 // Root is where the API stands.

@@ -126,7 +126,7 @@ func (d *door) control() {
 }
 
 func me(_ context.Context, v *gate.Visit, _ *none) (v1.Me, error) {
-	m := v1.Me{Who: v.Who, Role: v.Role, Rights: []access.Right{}, At: v.At, Constituent: constituentOf(v), Networks: v.View.Networks}
+	m := v1.Me{Who: v.Who, Role: v.Role, Rights: []access.Right{}, At: v.At, Constituent: constituentOf(v), Networks: v.View.Networks, ASNs: v.View.ASNs, Countries: v.View.Countries}
 	for _, r := range access.Rights {
 		if v.May(r) {
 			m.Rights = append(m.Rights, r)

@@ -122,7 +122,9 @@ func TestWantsLines(t *testing.T) {
 }
 
 func TestSuppress(t *testing.T) {
-	count := func(country string, n int64) v1.Count { return v1.Count{Day: "d", Country: country, Addresses: &n, Observations: &n} }
+	count := func(country string, n int64) v1.Count {
+		return v1.Count{Day: "d", Country: country, Addresses: &n, Observations: &n}
+	}
 	for _, test := range []struct {
 		name string
 		in   map[string]int64

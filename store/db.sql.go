@@ -132,6 +132,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.countNotesStmt, err = db.PrepareContext(ctx, countNotes); err != nil {
 		return nil, fmt.Errorf("error preparing query countNotes: %w", err)
 	}
+	if q.coverageStateStmt, err = db.PrepareContext(ctx, coverageState); err != nil {
+		return nil, fmt.Errorf("error preparing query coverageState: %w", err)
+	}
 	if q.createRunStmt, err = db.PrepareContext(ctx, createRun); err != nil {
 		return nil, fmt.Errorf("error preparing query createRun: %w", err)
 	}
@@ -267,6 +270,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.feedDaysStmt, err = db.PrepareContext(ctx, feedDays); err != nil {
 		return nil, fmt.Errorf("error preparing query feedDays: %w", err)
 	}
+	if q.feedDaysOverStmt, err = db.PrepareContext(ctx, feedDaysOver); err != nil {
+		return nil, fmt.Errorf("error preparing query feedDaysOver: %w", err)
+	}
 	if q.finishRunStmt, err = db.PrepareContext(ctx, finishRun); err != nil {
 		return nil, fmt.Errorf("error preparing query finishRun: %w", err)
 	}
@@ -281,6 +287,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.holdsStmt, err = db.PrepareContext(ctx, holds); err != nil {
 		return nil, fmt.Errorf("error preparing query holds: %w", err)
+	}
+	if q.hostsOfASNStmt, err = db.PrepareContext(ctx, hostsOfASN); err != nil {
+		return nil, fmt.Errorf("error preparing query hostsOfASN: %w", err)
+	}
+	if q.hostsOfCountryStmt, err = db.PrepareContext(ctx, hostsOfCountry); err != nil {
+		return nil, fmt.Errorf("error preparing query hostsOfCountry: %w", err)
 	}
 	if q.importsStmt, err = db.PrepareContext(ctx, imports); err != nil {
 		return nil, fmt.Errorf("error preparing query imports: %w", err)
@@ -506,6 +518,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.runsByStateStmt, err = db.PrepareContext(ctx, runsByState); err != nil {
 		return nil, fmt.Errorf("error preparing query runsByState: %w", err)
+	}
+	if q.runsOverStmt, err = db.PrepareContext(ctx, runsOver); err != nil {
+		return nil, fmt.Errorf("error preparing query runsOver: %w", err)
 	}
 	if q.seeSessionStmt, err = db.PrepareContext(ctx, seeSession); err != nil {
 		return nil, fmt.Errorf("error preparing query seeSession: %w", err)
@@ -761,6 +776,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing countNotesStmt: %w", cerr)
 		}
 	}
+	if q.coverageStateStmt != nil {
+		if cerr := q.coverageStateStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing coverageStateStmt: %w", cerr)
+		}
+	}
 	if q.createRunStmt != nil {
 		if cerr := q.createRunStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createRunStmt: %w", cerr)
@@ -986,6 +1006,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing feedDaysStmt: %w", cerr)
 		}
 	}
+	if q.feedDaysOverStmt != nil {
+		if cerr := q.feedDaysOverStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing feedDaysOverStmt: %w", cerr)
+		}
+	}
 	if q.finishRunStmt != nil {
 		if cerr := q.finishRunStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing finishRunStmt: %w", cerr)
@@ -1009,6 +1034,16 @@ func (q *Queries) Close() error {
 	if q.holdsStmt != nil {
 		if cerr := q.holdsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing holdsStmt: %w", cerr)
+		}
+	}
+	if q.hostsOfASNStmt != nil {
+		if cerr := q.hostsOfASNStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing hostsOfASNStmt: %w", cerr)
+		}
+	}
+	if q.hostsOfCountryStmt != nil {
+		if cerr := q.hostsOfCountryStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing hostsOfCountryStmt: %w", cerr)
 		}
 	}
 	if q.importsStmt != nil {
@@ -1386,6 +1421,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing runsByStateStmt: %w", cerr)
 		}
 	}
+	if q.runsOverStmt != nil {
+		if cerr := q.runsOverStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing runsOverStmt: %w", cerr)
+		}
+	}
 	if q.seeSessionStmt != nil {
 		if cerr := q.seeSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing seeSessionStmt: %w", cerr)
@@ -1576,6 +1616,7 @@ type Queries struct {
 	countContentsStmt         *sql.Stmt
 	countKeysBeforeStmt       *sql.Stmt
 	countNotesStmt            *sql.Stmt
+	coverageStateStmt         *sql.Stmt
 	createRunStmt             *sql.Stmt
 	deliveriesAtStmt          *sql.Stmt
 	dropAccountStmt           *sql.Stmt
@@ -1621,11 +1662,14 @@ type Queries struct {
 	exposuresOfASNStmt        *sql.Stmt
 	exposuresOfCountryStmt    *sql.Stmt
 	feedDaysStmt              *sql.Stmt
+	feedDaysOverStmt          *sql.Stmt
 	finishRunStmt             *sql.Stmt
 	forgetContentsStmt        *sql.Stmt
 	hasIntakeStmt             *sql.Stmt
 	hasReplyStmt              *sql.Stmt
 	holdsStmt                 *sql.Stmt
+	hostsOfASNStmt            *sql.Stmt
+	hostsOfCountryStmt        *sql.Stmt
 	importsStmt               *sql.Stmt
 	intakesStmt               *sql.Stmt
 	itemsOfStmt               *sql.Stmt
@@ -1701,6 +1745,7 @@ type Queries struct {
 	runsStmt                  *sql.Stmt
 	runsBeforeStmt            *sql.Stmt
 	runsByStateStmt           *sql.Stmt
+	runsOverStmt              *sql.Stmt
 	seeSessionStmt            *sql.Stmt
 	sentByDayStmt             *sql.Stmt
 	sessionStmt               *sql.Stmt
@@ -1766,6 +1811,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		countContentsStmt:         q.countContentsStmt,
 		countKeysBeforeStmt:       q.countKeysBeforeStmt,
 		countNotesStmt:            q.countNotesStmt,
+		coverageStateStmt:         q.coverageStateStmt,
 		createRunStmt:             q.createRunStmt,
 		deliveriesAtStmt:          q.deliveriesAtStmt,
 		dropAccountStmt:           q.dropAccountStmt,
@@ -1811,11 +1857,14 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		exposuresOfASNStmt:        q.exposuresOfASNStmt,
 		exposuresOfCountryStmt:    q.exposuresOfCountryStmt,
 		feedDaysStmt:              q.feedDaysStmt,
+		feedDaysOverStmt:          q.feedDaysOverStmt,
 		finishRunStmt:             q.finishRunStmt,
 		forgetContentsStmt:        q.forgetContentsStmt,
 		hasIntakeStmt:             q.hasIntakeStmt,
 		hasReplyStmt:              q.hasReplyStmt,
 		holdsStmt:                 q.holdsStmt,
+		hostsOfASNStmt:            q.hostsOfASNStmt,
+		hostsOfCountryStmt:        q.hostsOfCountryStmt,
 		importsStmt:               q.importsStmt,
 		intakesStmt:               q.intakesStmt,
 		itemsOfStmt:               q.itemsOfStmt,
@@ -1891,6 +1940,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		runsStmt:                  q.runsStmt,
 		runsBeforeStmt:            q.runsBeforeStmt,
 		runsByStateStmt:           q.runsByStateStmt,
+		runsOverStmt:              q.runsOverStmt,
 		seeSessionStmt:            q.seeSessionStmt,
 		sentByDayStmt:             q.sentByDayStmt,
 		sessionStmt:               q.sessionStmt,

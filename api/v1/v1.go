@@ -406,6 +406,8 @@ type Me struct {
 	Rights      []access.Right `json:"rights" nullable:"false" doc:"What you may do; a key has its scopes only."`
 	Constituent string         `json:"constituent,omitempty"`
 	Networks    []netip.Prefix `json:"networks,omitempty" doc:"What you see hosts of; absent to who sees all."`
+	ASNs        []uint32       `json:"asns,omitempty" doc:"AS whose hosts you see."`
+	Countries   []string       `json:"countries,omitempty" doc:"Countries whose hosts you see."`
 	Leases      []Lease        `json:"leases,omitempty" doc:"What you see during a time."`
 	Key         *Key           `json:"key,omitempty"`
 	At          time.Time      `json:"at" doc:"Our clock."`

@@ -10,6 +10,7 @@ import (
 
 	"ippwatch/access"
 	"ippwatch/answer"
+	"ippwatch/dashboard"
 	"ippwatch/gate"
 	"ippwatch/people"
 	"ippwatch/people/lease"
@@ -49,6 +50,9 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 		return nil, err
 	}
 	if err := s.addAPI(h, site); err != nil {
+		return nil, err
+	}
+	if err := dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()}); err != nil {
 		return nil, err
 	}
 	return site, site.Close()

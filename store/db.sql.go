@@ -72,6 +72,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.auditAboutStmt, err = db.PrepareContext(ctx, auditAbout); err != nil {
 		return nil, fmt.Errorf("error preparing query auditAbout: %w", err)
 	}
+	if q.auditBeforeStmt, err = db.PrepareContext(ctx, auditBefore); err != nil {
+		return nil, fmt.Errorf("error preparing query auditBefore: %w", err)
+	}
 	if q.auditSinceStmt, err = db.PrepareContext(ctx, auditSince); err != nil {
 		return nil, fmt.Errorf("error preparing query auditSince: %w", err)
 	}
@@ -195,6 +198,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dropParkedStmt, err = db.PrepareContext(ctx, dropParked); err != nil {
 		return nil, fmt.Errorf("error preparing query dropParked: %w", err)
 	}
+	if q.dropRepeatStmt, err = db.PrepareContext(ctx, dropRepeat); err != nil {
+		return nil, fmt.Errorf("error preparing query dropRepeat: %w", err)
+	}
+	if q.dropRepeatsStmt, err = db.PrepareContext(ctx, dropRepeats); err != nil {
+		return nil, fmt.Errorf("error preparing query dropRepeats: %w", err)
+	}
 	if q.dropRunStmt, err = db.PrepareContext(ctx, dropRun); err != nil {
 		return nil, fmt.Errorf("error preparing query dropRun: %w", err)
 	}
@@ -230,6 +239,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.endAssignmentStmt, err = db.PrepareContext(ctx, endAssignment); err != nil {
 		return nil, fmt.Errorf("error preparing query endAssignment: %w", err)
+	}
+	if q.endRepeatStmt, err = db.PrepareContext(ctx, endRepeat); err != nil {
+		return nil, fmt.Errorf("error preparing query endRepeat: %w", err)
 	}
 	if q.exclusionsStmt, err = db.PrepareContext(ctx, exclusions); err != nil {
 		return nil, fmt.Errorf("error preparing query exclusions: %w", err)
@@ -447,6 +459,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.putParkedStmt, err = db.PrepareContext(ctx, putParked); err != nil {
 		return nil, fmt.Errorf("error preparing query putParked: %w", err)
 	}
+	if q.putRepeatStmt, err = db.PrepareContext(ctx, putRepeat); err != nil {
+		return nil, fmt.Errorf("error preparing query putRepeat: %w", err)
+	}
 	if q.putReplyStmt, err = db.PrepareContext(ctx, putReply); err != nil {
 		return nil, fmt.Errorf("error preparing query putReply: %w", err)
 	}
@@ -473,6 +488,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.releaseRunStmt, err = db.PrepareContext(ctx, releaseRun); err != nil {
 		return nil, fmt.Errorf("error preparing query releaseRun: %w", err)
+	}
+	if q.repeatStmt, err = db.PrepareContext(ctx, repeat); err != nil {
+		return nil, fmt.Errorf("error preparing query repeat: %w", err)
 	}
 	if q.repliesToStmt, err = db.PrepareContext(ctx, repliesTo); err != nil {
 		return nil, fmt.Errorf("error preparing query repliesTo: %w", err)
@@ -656,6 +674,11 @@ func (q *Queries) Close() error {
 	if q.auditAboutStmt != nil {
 		if cerr := q.auditAboutStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing auditAboutStmt: %w", cerr)
+		}
+	}
+	if q.auditBeforeStmt != nil {
+		if cerr := q.auditBeforeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditBeforeStmt: %w", cerr)
 		}
 	}
 	if q.auditSinceStmt != nil {
@@ -863,6 +886,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dropParkedStmt: %w", cerr)
 		}
 	}
+	if q.dropRepeatStmt != nil {
+		if cerr := q.dropRepeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropRepeatStmt: %w", cerr)
+		}
+	}
+	if q.dropRepeatsStmt != nil {
+		if cerr := q.dropRepeatsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropRepeatsStmt: %w", cerr)
+		}
+	}
 	if q.dropRunStmt != nil {
 		if cerr := q.dropRunStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropRunStmt: %w", cerr)
@@ -921,6 +954,11 @@ func (q *Queries) Close() error {
 	if q.endAssignmentStmt != nil {
 		if cerr := q.endAssignmentStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing endAssignmentStmt: %w", cerr)
+		}
+	}
+	if q.endRepeatStmt != nil {
+		if cerr := q.endRepeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endRepeatStmt: %w", cerr)
 		}
 	}
 	if q.exclusionsStmt != nil {
@@ -1283,6 +1321,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing putParkedStmt: %w", cerr)
 		}
 	}
+	if q.putRepeatStmt != nil {
+		if cerr := q.putRepeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putRepeatStmt: %w", cerr)
+		}
+	}
 	if q.putReplyStmt != nil {
 		if cerr := q.putReplyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putReplyStmt: %w", cerr)
@@ -1326,6 +1369,11 @@ func (q *Queries) Close() error {
 	if q.releaseRunStmt != nil {
 		if cerr := q.releaseRunStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing releaseRunStmt: %w", cerr)
+		}
+	}
+	if q.repeatStmt != nil {
+		if cerr := q.repeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing repeatStmt: %w", cerr)
 		}
 	}
 	if q.repliesToStmt != nil {
@@ -1548,6 +1596,7 @@ type Queries struct {
 	assignmentsOfCustomerStmt *sql.Stmt
 	attemptsOfStmt            *sql.Stmt
 	auditAboutStmt            *sql.Stmt
+	auditBeforeStmt           *sql.Stmt
 	auditSinceStmt            *sql.Stmt
 	batchBelowStmt            *sql.Stmt
 	bearExposureStmt          *sql.Stmt
@@ -1589,6 +1638,8 @@ type Queries struct {
 	dropLookupsStmt           *sql.Stmt
 	dropOutboxHoldStmt        *sql.Stmt
 	dropParkedStmt            *sql.Stmt
+	dropRepeatStmt            *sql.Stmt
+	dropRepeatsStmt           *sql.Stmt
 	dropRunStmt               *sql.Stmt
 	dropSessionStmt           *sql.Stmt
 	dropSessionNamedStmt      *sql.Stmt
@@ -1601,6 +1652,7 @@ type Queries struct {
 	editsStmt                 *sql.Stmt
 	endAlertStmt              *sql.Stmt
 	endAssignmentStmt         *sql.Stmt
+	endRepeatStmt             *sql.Stmt
 	exclusionsStmt            *sql.Stmt
 	exposureOfStmt            *sql.Stmt
 	exposuresAtStmt           *sql.Stmt
@@ -1673,6 +1725,7 @@ type Queries struct {
 	putOutboxCursorStmt       *sql.Stmt
 	putOutboxHoldStmt         *sql.Stmt
 	putParkedStmt             *sql.Stmt
+	putRepeatStmt             *sql.Stmt
 	putReplyStmt              *sql.Stmt
 	putSessionStmt            *sql.Stmt
 	putStatusStmt             *sql.Stmt
@@ -1682,6 +1735,7 @@ type Queries struct {
 	raiseGenerationStmt       *sql.Stmt
 	raisePeopleStmt           *sql.Stmt
 	releaseRunStmt            *sql.Stmt
+	repeatStmt                *sql.Stmt
 	repliesToStmt             *sql.Stmt
 	reserveStmt               *sql.Stmt
 	revokeAPIKeyStmt          *sql.Stmt
@@ -1737,6 +1791,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		assignmentsOfCustomerStmt: q.assignmentsOfCustomerStmt,
 		attemptsOfStmt:            q.attemptsOfStmt,
 		auditAboutStmt:            q.auditAboutStmt,
+		auditBeforeStmt:           q.auditBeforeStmt,
 		auditSinceStmt:            q.auditSinceStmt,
 		batchBelowStmt:            q.batchBelowStmt,
 		bearExposureStmt:          q.bearExposureStmt,
@@ -1778,6 +1833,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		dropLookupsStmt:           q.dropLookupsStmt,
 		dropOutboxHoldStmt:        q.dropOutboxHoldStmt,
 		dropParkedStmt:            q.dropParkedStmt,
+		dropRepeatStmt:            q.dropRepeatStmt,
+		dropRepeatsStmt:           q.dropRepeatsStmt,
 		dropRunStmt:               q.dropRunStmt,
 		dropSessionStmt:           q.dropSessionStmt,
 		dropSessionNamedStmt:      q.dropSessionNamedStmt,
@@ -1790,6 +1847,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		editsStmt:                 q.editsStmt,
 		endAlertStmt:              q.endAlertStmt,
 		endAssignmentStmt:         q.endAssignmentStmt,
+		endRepeatStmt:             q.endRepeatStmt,
 		exclusionsStmt:            q.exclusionsStmt,
 		exposureOfStmt:            q.exposureOfStmt,
 		exposuresAtStmt:           q.exposuresAtStmt,
@@ -1862,6 +1920,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		putOutboxCursorStmt:       q.putOutboxCursorStmt,
 		putOutboxHoldStmt:         q.putOutboxHoldStmt,
 		putParkedStmt:             q.putParkedStmt,
+		putRepeatStmt:             q.putRepeatStmt,
 		putReplyStmt:              q.putReplyStmt,
 		putSessionStmt:            q.putSessionStmt,
 		putStatusStmt:             q.putStatusStmt,
@@ -1871,6 +1930,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		raiseGenerationStmt:       q.raiseGenerationStmt,
 		raisePeopleStmt:           q.raisePeopleStmt,
 		releaseRunStmt:            q.releaseRunStmt,
+		repeatStmt:                q.repeatStmt,
 		repliesToStmt:             q.repliesToStmt,
 		reserveStmt:               q.reserveStmt,
 		revokeAPIKeyStmt:          q.revokeAPIKeyStmt,

@@ -283,6 +283,16 @@ type parkedRow struct {
 	At     instant
 }
 
+type repeatRow struct {
+	Caller string
+	Word   string
+	Digest []byte
+	At     instant
+	Status int64
+	Kind   string
+	Body   []byte
+}
+
 type replyRow struct {
 	Digest  string
 	File    string

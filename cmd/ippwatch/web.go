@@ -49,6 +49,9 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.addAPI(h, site); err != nil {
+		return nil, err
+	}
 	if err := dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()}); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,114 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"ippwatch/access"
+)
+
+// Why a request that has an Idempotency-Key is not served.
+var (
+	ErrRepeatOther   = errors.New("the same Idempotency-Key was sent with another request")
+	ErrRepeatRunning = errors.New("the request with this Idempotency-Key is still being worked on")
+)
+
+// How long an answer is kept for who asks again, and after which time a request
+// without an answer is taken for one of a process that died.
+const (
+	repeatLife = 24 * time.Hour
+	repeatDead = 5 * time.Minute
+)
+
+// A Repeat is the answer to a request, kept for who asks again.
+type Repeat struct {
+	Status      int
+	ContentType string
+	Body        []byte
+}
+
+// BeginRepeat takes the word of the caller for a request with the digest, and
+// returns nil; or the answer that was given to the same request, or
+// [ErrRepeatOther], or [ErrRepeatRunning].
+func (s *Store) BeginRepeat(ctx context.Context, caller, word string, digest []byte, at time.Time) (*Repeat, error) {
+	var was *Repeat
+	err := s.change(ctx, "begin a request with an idempotency key", func(q *Queries) error {
+		was = nil
+		if err := q.dropRepeats(ctx, dropRepeatsParams{Before: instant{at.Add(-repeatLife)}, Dead: instant{at.Add(-repeatDead)}}); err != nil {
+			return err
+		}
+		row, err := q.repeat(ctx, repeatParams{Caller: caller, Word: word})
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return q.putRepeat(ctx, putRepeatParams{Caller: caller, Word: word, Digest: digest, At: instant{at}})
+		case err != nil:
+			return err
+		case !bytes.Equal(row.Digest, digest):
+			return ErrRepeatOther
+		case row.Status == 0:
+			return ErrRepeatRunning
+		}
+		was = &Repeat{Status: int(row.Status), ContentType: row.Kind, Body: row.Body}
+		return nil
+	})
+	return was, err
+}
+
+// EndRepeat keeps the answer.
+func (s *Store) EndRepeat(ctx context.Context, caller, word string, r Repeat) error {
+	return s.change(ctx, "keep the answer to a request with an idempotency key", func(q *Queries) error {
+		return q.endRepeat(ctx, endRepeatParams{Caller: caller, Word: word, Status: int64(r.Status), Kind: r.ContentType, Body: r.Body})
+	})
+}
+
+// DropRepeat gives the word back: the request was not served.
+func (s *Store) DropRepeat(ctx context.Context, caller, word string) error {
+	return s.change(ctx, "give an idempotency key back", func(q *Queries) error {
+		return q.dropRepeat(ctx, dropRepeatParams{Caller: caller, Word: word})
+	})
+}
+
+// maxSequence is behind every entry of the audit log.
+const maxSequence = 1<<63 - 1
+
+// An AuditFilter narrows the audit log. The zero filter takes all of it.
+type AuditFilter struct {
+	Since, Until time.Time // Since <= at < Until; zero: no bound
+	Who, What    string
+	Before       int64 // go on behind this entry; 0: from the newest
+	Limit        int
+}
+
+// A NumberedAction is an entry of the audit log with its number.
+type NumberedAction struct {
+	Seq int64
+	Action
+}
+
+// AuditLog returns what was done, the newest first; none to a view that may not
+// read it.
+func (s *Store) AuditLog(ctx context.Context, v access.View, f AuditFilter) ([]NumberedAction, error) {
+	if !v.May(access.Audit) {
+		return nil, nil
+	}
+	arg := auditBeforeParams{Before: maxSequence, Since: instant{f.Since}, Until: endOfTime(), Who: f.Who, What: f.What, N: int64(f.Limit)}
+	if f.Before > 0 {
+		arg.Before = f.Before
+	}
+	if !f.Until.IsZero() {
+		arg.Until = instant{f.Until}
+	}
+	rows, err := s.read.auditBefore(ctx, arg)
+	if err != nil {
+		return nil, fmt.Errorf("read audit log: %w", explain(err))
+	}
+	out := make([]NumberedAction, 0, len(rows))
+	for _, row := range rows {
+		out = append(out, NumberedAction{Seq: row.Seq, Action: Action{At: row.At.Time, Who: row.Who, What: row.What, Detail: row.Detail}})
+	}
+	return out, nil
+}

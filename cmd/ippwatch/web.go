@@ -45,7 +45,7 @@ func (s *street) newSite(h *house, log *slog.Logger) (*gate.Gate, error) {
 
 // parts puts the pages together. A part of the site has a line here.
 func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
-	site, err := web.New(web.Options{Store: h.store, Gate: g, Version: version(), Texts: s.config.Web.Texts})
+	site, err := web.New(web.Options{Store: h.store, Gate: g, Version: version(), Texts: s.config.Web.Texts, Generated: generated(s.data)})
 	if err != nil {
 		return nil, err
 	}

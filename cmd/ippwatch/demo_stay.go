@@ -30,6 +30,7 @@ type stayFlags struct {
 	listen string
 	hosts  int
 	seed   uint64
+	scaled bool
 }
 
 func (f *stayFlags) add(cmd *cobra.Command) {
@@ -38,6 +39,8 @@ func (f *stayFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8631", "with --stay: loopback address and port of the site; if it is taken, another port")
 	fl.IntVar(&f.hosts, "hosts", year.DefaultHosts, "with --stay: hosts that a daily scan finds; a country has 100000, which takes half an hour to write")
 	fl.Uint64Var(&f.seed, "seed", 1, "with --stay: the same seed writes the same year")
+	fl.BoolVar(&f.scaled, "scaled", false, "with --stay: a special report as small as the daily scans")
+	_ = fl.MarkHidden("scaled") // for tests
 	cmd.MarkFlagsMutuallyExclusive("stay", "keep")
 }
 
@@ -102,9 +105,9 @@ func (s *street) demoStay(ctx context.Context, f stayFlags) (err error) {
 }
 
 func (s *street) writeYear(ctx context.Context, h *house, f stayFlags) error {
-	s.Note("writing a generated year: %d hosts a day, and the special report of %d", f.hosts, year.Published)
+	s.Note("writing a generated year: about %d hosts a day, and the special report of %s", f.hosts, year.Special.Format("2 January 2006"))
 	// A directory that was written halfway is one of ours, and is not used.
-	err := year.Write(ctx, h.store, h.archive, year.Options{Seed: f.seed, Hosts: f.hosts, Whole: true, Step: func(percent int, what string) {
+	err := year.Write(ctx, h.store, h.archive, year.Options{Seed: f.seed, Hosts: f.hosts, Scaled: f.scaled, Step: func(percent int, what string) {
 		if s.ErrTerminal && !s.Quiet {
 			fmt.Fprintf(s.Err, "\r\x1b[K%3d%% %s", percent, what)
 		}
@@ -212,7 +215,7 @@ func (s *street) showYear(ctx context.Context, h *house, f stayFlags) error {
 		return errors.Join(err, l.Close())
 	}
 	s.Note("\nShadowserver's API: uri = %s/api2/, key = %s, secret = %s", url, k.ID, secret)
-	s.Note("Everything is generated; published figures are those of facts of 2024-09-27. In the story it is %s.", year.Now.Format("2006-01-02 15:04"))
+	s.Note("Everything there is generated, but for the figures that were published. In the story it is %s UTC.", year.Now.Format("2006-01-02 15:04"))
 	s.Note("\nOpen %s/ and log in. Ctrl-C ends it.", url)
 	err = g.Run(ctx, l)
 	if ctx.Err() != nil {

@@ -56,7 +56,7 @@ func (w *writer) special(ctx context.Context) error {
 
 // ofCountry is how many hosts of the report stand there.
 func (w *writer) ofCountry(b block) int {
-	if w.Whole {
+	if !w.Scaled {
 		return b.size
 	}
 	return max(b.size*w.size()/Published, 1)

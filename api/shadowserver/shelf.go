@@ -83,7 +83,10 @@ func (s *server) bind(ctx context.Context, h holder, day time.Time) (*volume, er
 			return nil, err
 		}
 		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
+		z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+		if err != nil {
+			return nil, err
+		}
 		n, err := job.Write(z, report.Cover{Date: day})
 		if err != nil {
 			return nil, err

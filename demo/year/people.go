@@ -131,6 +131,10 @@ func keysOf[V any](m map[int]V) func(yield func(int) bool) {
 	}
 }
 
+// mostItems is how many cases one message names: in a year of a country a provider
+// would have ten thousands, and no mail has.
+const mostItems = 1000
+
 func (w *writer) message(ctx context.Context, p *Party, i, day int, hosts []*host) error {
 	at := Begin.AddDate(0, 0, day).Add(7*time.Hour + time.Duration(i)*time.Minute)
 	key := string(id(w.Seed, uint64(i), uint64(day), 4)) //nolint:gosec // days of a year
@@ -150,6 +154,7 @@ func (w *writer) message(ctx context.Context, p *Party, i, day int, hosts []*hos
 	if len(m.Exposures) == 0 {
 		return nil
 	}
+	m.Exposures = m.Exposures[:min(len(m.Exposures), mostItems)]
 	run := "outreach-" + m.Day + "-" + p.Name
 	if day == yearDays {
 		_, err := w.store.PutRun(ctx, run, []store.Message{m}, store.MessageHeld, "every message waits for approval: this year is generated")

@@ -12,7 +12,7 @@ import (
 
 	"ippwatch/access"
 	"ippwatch/archive"
-	"ippwatch/demo/year"
+	story "ippwatch/demo/year"
 	"ippwatch/edition"
 	"ippwatch/store"
 )
@@ -22,7 +22,7 @@ const yearWord = "year"
 
 // years writes a generated year, keeps it if it is told where, and reads from it.
 func years(ctx context.Context, args []string, out, errs io.Writer) (err error) {
-	o := year.Options{}
+	o := story.Options{}
 	fl := flag.NewFlagSet("bench year", flag.ContinueOnError)
 	fl.SetOutput(errs)
 	fl.IntVar(&o.Hosts, "hosts", 100_000, "hosts that a daily scan finds")
@@ -51,7 +51,7 @@ func years(ctx context.Context, args []string, out, errs io.Writer) (err error) 
 	return table(out, figures)
 }
 
-func measureYear(ctx context.Context, data string, o year.Options, errs io.Writer) (figures []figure, err error) {
+func measureYear(ctx context.Context, data string, o story.Options, errs io.Writer) (figures []figure, err error) {
 	st, err := store.Open(ctx, data)
 	if err != nil {
 		return nil, err
@@ -75,12 +75,12 @@ func measureYear(ctx context.Context, data string, o year.Options, errs io.Write
 		figures = append(figures, figure{What: what, Value: time.Since(began).Seconds(), Unit: "s"})
 		return err
 	}
-	if err := timed("written", func() error { return year.Write(ctx, st, ar, o) }); err != nil {
+	if err := timed("written", func() error { return story.Write(ctx, st, ar, o) }); err != nil {
 		return nil, err
 	}
-	view, day := access.CLI(year.Now), year.End.AddDate(0, 0, -1)
+	view, day := access.CLI(story.Now), story.End.AddDate(0, 0, -1)
 	if err := timed("counts of the year, by day and country", func() error {
-		_, err := ar.Counts(ctx, view, archive.CountQuery{From: year.Begin, To: day, By: []archive.Dimension{archive.ByCountry}})
+		_, err := ar.Counts(ctx, view, archive.CountQuery{From: story.Begin, To: day, By: []archive.Dimension{archive.ByCountry}})
 		return err
 	}); err != nil {
 		return nil, err

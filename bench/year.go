@@ -48,6 +48,13 @@ func years(ctx context.Context, args []string, out, errs io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
+	for _, file := range []string{archive.File, store.File} {
+		info, err := os.Stat(filepath.Join(dir, "data", file))
+		if err != nil {
+			return err
+		}
+		figures = append(figures, figure{What: "size of " + file, Value: float64(info.Size()) / mega, Unit: "MB"})
+	}
 	return table(out, figures)
 }
 
@@ -90,13 +97,6 @@ func measureYear(ctx context.Context, data string, o story.Options, errs io.Writ
 		return err
 	}); err != nil {
 		return nil, err
-	}
-	for _, file := range []string{archive.File, store.File} {
-		info, err := os.Stat(filepath.Join(data, file))
-		if err != nil {
-			return nil, err
-		}
-		figures = append(figures, figure{What: "size of " + file, Value: float64(info.Size()) / mega, Unit: "MB"})
 	}
 	return figures, nil
 }

@@ -86,7 +86,7 @@ func (n *number) UnmarshalJSON(b []byte) error {
 func (a *ask) lists() []string { return slices.Concat(a.Reports, a.Report) }
 
 // kinds are the types that are named, or those that a consumer of theirs knows.
-func (a *ask) kinds() ([]report.Type, error) {
+func (a *ask) kinds() []report.Type {
 	var kinds []report.Type
 	for _, name := range slices.Concat(a.Types, a.Type) {
 		name = strings.ReplaceAll(strings.TrimPrefix(name, "|"), "-", "_") // so their statistics wrote it until 2024
@@ -97,9 +97,9 @@ func (a *ask) kinds() ([]report.Type, error) {
 		}
 	}
 	if len(a.Types)+len(a.Type) == 0 {
-		return theirs, nil
+		return theirs
 	}
-	return kinds, nil
+	return kinds
 }
 
 // limit is how many results are wanted.

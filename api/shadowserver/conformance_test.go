@@ -78,20 +78,20 @@ func look(t *testing.T, id, secret, uri string) (s seen) {
 // the fake is what the server tells.
 func TestTheFakeIsLikeTheServer(t *testing.T) {
 	p := open(t)
-	real := look(t, p.keys["a"].id, p.keys["a"].secret, p.server.URL+"/api2/")
-	if len(real.Files) != 3 || real.Wrong != 401 {
-		t.Fatalf("%+v", real)
+	ours := look(t, p.keys["a"].id, p.keys["a"].secret, p.server.URL+"/api2/")
+	if len(ours.Files) != 3 || ours.Wrong != 401 {
+		t.Fatalf("%+v", ours)
 	}
 	f := fake.New()
 	defer f.Close()
 	f.Subscribed = []string{"customer-a"}
-	f.Types = slices.Clone(real.Types)
+	f.Types = slices.Clone(ours.Types)
 	for i, kind := range []string{"scan_ipp", "scan6_ipp", "special"} {
 		f.Reports = append(f.Reports, fake.Report{
-			Day: day.Format(time.DateOnly), Type: kind, List: "customer-a", File: "2026-11-22-" + kind + "-customer-a.csv", Body: []byte(real.Bodies[i]),
+			Day: day.Format(time.DateOnly), Type: kind, List: "customer-a", File: "2026-11-22-" + kind + "-customer-a.csv", Body: []byte(ours.Bodies[i]),
 		})
 	}
-	if diff := cmp.Diff(look(t, fake.Key, fake.Secret, f.URI()), real); diff != "" {
+	if diff := cmp.Diff(look(t, fake.Key, fake.Secret, f.URI()), ours); diff != "" {
 		t.Errorf("the fake (-) and the server (+) differ:\n%s", diff)
 	}
 	if wrong := f.Wrong(); len(wrong) > 0 {

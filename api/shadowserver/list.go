@@ -39,10 +39,7 @@ func (s *server) list(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	kinds, err := c.ask.kinds()
-	if err != nil {
-		return nil, err
-	}
+	kinds := c.ask.kinds()
 	secret, err := s.Store.Secret(linkPurpose)
 	if err != nil {
 		return nil, err
@@ -183,10 +180,7 @@ func (s *server) stats(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	kinds, err := c.ask.kinds()
-	if err != nil {
-		return nil, err
-	}
+	kinds := c.ask.kinds()
 	table := [][]any{{"date", "type", "events"}}
 	for day := from; !day.After(to) && !day.After(c.v.At); day = day.AddDate(0, 0, 1) {
 		issues, err := s.shelf.of(c.ctx, holderOf(c.v), day)

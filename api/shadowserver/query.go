@@ -130,9 +130,7 @@ func (e event) object() (json.RawMessage, error) {
 func (s *server) filter(c *call) (f filter, err error) {
 	f.fields = c.ask.Query
 	c.ask.Types = append(c.ask.Types, f.fields["type"]...)
-	if f.kinds, err = c.ask.kinds(); err != nil {
-		return f, err
-	}
+	f.kinds = c.ask.kinds()
 	named := len(c.ask.lists()) > 0
 	for name, values := range f.fields {
 		if name != "type" && !hasField(theirsAndOurs, name) {

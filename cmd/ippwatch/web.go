@@ -11,6 +11,7 @@ import (
 	"ippwatch/access"
 	"ippwatch/answer"
 	"ippwatch/api/shadowserver"
+	"ippwatch/dashboard"
 	"ippwatch/gate"
 	"ippwatch/people"
 	"ippwatch/people/lease"
@@ -47,6 +48,9 @@ func (s *street) newSite(h *house, log *slog.Logger) (*gate.Gate, error) {
 func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 	site, err := web.New(web.Options{Store: h.store, Gate: g, Version: version(), Texts: s.config.Web.Texts, Generated: generated(s.data)})
 	if err != nil {
+		return nil, err
+	}
+	if err := dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()}); err != nil {
 		return nil, err
 	}
 	if err := shadowserver.Add(shadowserver.Options{Gate: g, Store: h.store, Archive: h.archive}); err != nil {

@@ -413,27 +413,6 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-func TestCap(t *testing.T) {
-	p := open(t)
-	var many []exposure.Observation
-	for i := range 10_050 {
-		many = append(many, observation(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String(), day.AddDate(0, 0, -1), nil))
-	}
-	p.add(many...)
-	seen := 0
-	for n, want := range []int{10_000, 50, 0} {
-		status, text := p.ask("operator", "reports/query", fmt.Sprintf(`{"date":"2026-11-21","query":{"geo":"DE"},"limit":20000,"page":%d}`, n+1))
-		got := decode[[]json.RawMessage](t, text)
-		if status != http.StatusOK || len(got) != want {
-			t.Errorf("page %d: %d with %d events, want %d", n+1, status, len(got), want)
-		}
-		seen += len(got)
-	}
-	if seen != len(many) {
-		t.Errorf("%d of %d events", seen, len(many))
-	}
-}
-
 // TestLinks holds what opens a report, for how long, and what does not.
 func TestLinks(t *testing.T) {
 	p := open(t)

@@ -36,7 +36,11 @@ func level(hour time.Time) float64 {
 func (w *writer) sensors(ctx context.Context) error {
 	var censuses []exposure.Census
 	var visits []exposure.Visit
-	for hour := SensorsUp; hour.Before(End); hour = hour.Add(time.Hour) {
+	first := SensorsUp
+	if w.Since.After(first) {
+		first = w.Since
+	}
+	for hour := first; hour.Before(End); hour = hour.Add(time.Hour) {
 		for i, name := range sensorNames {
 			dice := rand.New(rand.NewPCG(w.Seed, uint64(hour.Unix())<<2|uint64(i))) //nolint:gosec // it is a story
 			n := poisson(dice, level(hour))

@@ -61,6 +61,8 @@ type Options struct {
 	// Hosts is about how many a daily scan finds before the disclosure; 0: 300.
 	// The year of a country has 100,000.
 	Hosts int
+	// Since is the first day of which anything is written; zero: all of the year.
+	Since time.Time
 	// Scaled makes a special report that is as small as the daily scans, and Deaf
 	// leaves the sensors out: for those who want neither.
 	Scaled, Deaf bool
@@ -144,7 +146,7 @@ type run struct {
 func (w *writer) planRuns() []run {
 	var runs []run
 	for day := Begin; day.Before(End); day = day.AddDate(0, 0, 1) {
-		if gaps[day] {
+		if gaps[day] || day.Before(w.Since) {
 			continue
 		}
 		dice := w.dice(uint64(day.Unix())) //nolint:gosec // after 1970

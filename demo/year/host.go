@@ -1,9 +1,12 @@
 package year
 
 import (
+	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"ippwatch/exposure"
@@ -18,6 +21,8 @@ type host struct {
 	browsed bool
 	office  bool // closed on weekends
 	salt    uint64
+	// printers are those of the model, with an uuid of their own for the first.
+	printers []exposure.Printer
 
 	born, gone int // days since Begin; gone is the first on which it is not there
 	fixed      bool
@@ -50,6 +55,7 @@ func population(seed uint64, n int) []host {
 			}
 			m := models()[h.model]
 			h.browsed = m.cups && h.addr.Is4() && dice.Float64() < 0.6
+			h.printers = own(m.tcp.Printers, h.salt)
 			asn, name := network(number, k)
 			h.where = exposure.Where{Country: b.country, ASN: asn, ASName: name}
 			for _, p := range parties() {
@@ -72,6 +78,18 @@ func population(seed uint64, n int) []host {
 		grow(number, int(float64(old)*usual*yearDays+0.5), func(dice *rand.Rand) int { return dice.IntN(yearDays) })
 	}
 	return hosts
+}
+
+// own are the printers of one host of a model; of three hosts two tell who they
+// are.
+func own(of []exposure.Printer, salt uint64) []exposure.Printer {
+	if len(of) == 0 || salt%3 == 0 {
+		return of
+	}
+	printers := slices.Clone(of)
+	printers[0].Attributes = maps.Clone(of[0].Attributes)
+	printers[0].Attributes["printer-uuid"] = []string{fmt.Sprintf("urn:uuid:%08x-0000-4000-8000-%012x", uint32(salt>>32), salt&0xffffffffffff)} //nolint:gosec // a part of it
+	return printers
 }
 
 // part is the share of a country among the hosts that are scanned daily. A few are

@@ -79,7 +79,7 @@ func (w *writer) scans(ctx context.Context) error {
 
 func (h *host) tcp(r *run, n int) exposure.Observation {
 	o := models()[h.model].tcp
-	o.Run, o.Addr, o.Where = r.ID, h.addr, h.where
+	o.Run, o.Addr, o.Where, o.Printers = r.ID, h.addr, h.where, h.printers
 	o.Observed = r.when(h)
 	o.Received = o.Observed
 	o.ID = id(1, uint64(n), uint64(r.day.Unix())) //nolint:gosec // after 1970

@@ -10,6 +10,7 @@ import (
 
 	"ippwatch/access"
 	"ippwatch/answer"
+	"ippwatch/api/shadowserver"
 	"ippwatch/dashboard"
 	"ippwatch/gate"
 	"ippwatch/people"
@@ -45,7 +46,7 @@ func (s *street) newSite(h *house, log *slog.Logger) (*gate.Gate, error) {
 
 // parts puts the pages together. A part of the site has a line here.
 func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
-	site, err := web.New(web.Options{Store: h.store, Gate: g, Version: version(), Texts: s.config.Web.Texts})
+	site, err := web.New(web.Options{Store: h.store, Gate: g, Version: version(), Texts: s.config.Web.Texts, Generated: generated(s.data)})
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +54,9 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 		return nil, err
 	}
 	if err := dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()}); err != nil {
+		return nil, err
+	}
+	if err := shadowserver.Add(shadowserver.Options{Gate: g, Store: h.store, Archive: h.archive}); err != nil {
 		return nil, err
 	}
 	return site, site.Close()

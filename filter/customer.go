@@ -12,6 +12,7 @@ type Customer struct {
 	Name           string
 	Hosts          []netip.Addr
 	Interfaces     []string
+	Ports          []uint16 // none: 631
 	Owner, Contact string
 }
 
@@ -39,6 +40,12 @@ func CustomerPolicy(c Customer, now time.Time) string {
 		fmt.Fprintf(&b, "one_family: no open case has an IPv4 address\n")
 	case v6 == 0:
 		fmt.Fprintf(&b, "one_family: no open case has an IPv6 address\n")
+	}
+	if len(c.Ports) > 0 {
+		fmt.Fprintf(&b, "ports:\n")
+		for _, p := range c.Ports {
+			fmt.Fprintf(&b, "  - %d\n", p)
+		}
 	}
 	b.WriteString("networks:\n")
 	for _, a := range c.Hosts {

@@ -24,6 +24,9 @@ type Case struct {
 	// where the same device answered before; the oldest first.
 	Past     []store.Delivery
 	Answered time.Time // when its people last answered, in this cycle
+	// NotOf are the constituents that it is not of, as they said and one of us
+	// agreed.
+	NotOf []string
 }
 
 // How somebody comes to answer for a host, nearest first.

@@ -142,6 +142,10 @@ func (p *planner) decide(c *Case) (*pick, *Silence, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	parties = slices.DeleteFunc(parties, func(p Party) bool { return slices.Contains(c.NotOf, p.Name) })
+	if len(parties) == 0 && len(c.NotOf) > 0 {
+		return nil, silent(Nobody, "it is not of %s, and nobody else answers for the address", strings.Join(c.NotOf, ", ")), nil
+	}
 	if len(parties) == 0 {
 		return nil, silent(Nobody, "nobody answers for the address"), nil
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -350,7 +351,9 @@ func (s *Store) Attempts(ctx context.Context, v access.View, id string) ([]Attem
 }
 
 // Content returns the very bytes of a message, none before its first attempt or
-// when they were forgotten.
+// when they were forgotten. The link of a mail opens its recipient's page: who
+// comes through a door reads it without, and nobody finds it when the mail has
+// gone.
 func (s *Store) Content(ctx context.Context, v access.View, id string) ([]byte, error) {
 	if v.Tier != access.Operator {
 		return nil, nil
@@ -358,6 +361,9 @@ func (s *Store) Content(ctx context.Context, v access.View, id string) ([]byte, 
 	b, err := s.read.contentOf(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("read content of %s: %w", id, explain(err))
+	}
+	if v.Role != "" {
+		b = blank(b)
 	}
 	return b, nil
 }
@@ -433,6 +439,17 @@ func (s *Store) SettleMessage(ctx context.Context, id string, c Settlement) erro
 		if c.Audit != nil {
 			if err := record(ctx, q, []Action{*c.Audit}); err != nil {
 				return err
+			}
+		}
+		if c.State == MessageSent {
+			content, err := q.contentOf(ctx, id)
+			if err != nil {
+				return err
+			}
+			if bare := blank(content); !bytes.Equal(bare, content) {
+				if err := q.setContent(ctx, setContentParams{Content: bare, ID: id}); err != nil {
+					return err
+				}
 			}
 		}
 		if c.Attempt == nil {

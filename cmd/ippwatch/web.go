@@ -48,6 +48,9 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.addOwner(site, h, g); err != nil {
+		return nil, err
+	}
 	return site, site.Close()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"ippwatch/gate"
 	"ippwatch/outreach"
@@ -45,8 +46,14 @@ func (d *desk) again(w http.ResponseWriter, r *http.Request, v *gate.Visit) erro
 	return d.over(w, r, v, token, true)
 }
 
-// resend sends the link, or writes into the log why not.
+// resend sends the link, or writes into the log why not. It begins when the answer
+// has left, whose time then tells nothing.
 func (d *desk) resend(ctx context.Context, l store.Link) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(time.Second):
+	}
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	o, err := d.Office(ctx, true)

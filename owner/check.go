@@ -128,11 +128,16 @@ func (d *desk) outcome(ctx context.Context, l store.Link, k store.Check, name st
 		all = append(all, e)
 	}
 	results, err := d.Check(ctx, all)
-	return sum(results, err), err
+	return sum(all, results, err), err
 }
 
-// sum is what a look came to for the owner: the worst of its cases.
-func sum(results []verify.Result, err error) string {
+// sum is what a look came to for the owner: the worst of its cases, which were
+// as before says.
+func sum(before []exposure.Exposure, results []verify.Result, err error) string {
+	seen := make(map[exposure.Key]time.Time)
+	for _, e := range before {
+		seen[e.Key] = e.LastSeen
+	}
 	rank := []string{isOpen, isUnclear, isSilent, isUnproven, isClean, isFiltered, isFixed}
 	at, asked := len(rank), false
 	for _, r := range results {
@@ -140,7 +145,7 @@ func sum(results []verify.Result, err error) string {
 		switch {
 		case r.Verdict == "":
 			continue
-		case r.Now.Condition == exposure.Confirmed && r.Verdict.Spoke():
+		case r.Now.Condition == exposure.Confirmed && r.Now.LastSeen.After(seen[r.Now.Key]):
 			word = isOpen
 		case r.Now.Condition == exposure.Fixed:
 			word = isFixed
@@ -150,7 +155,7 @@ func sum(results []verify.Result, err error) string {
 			word = isSilent
 		case r.Now.Condition == exposure.OneClean && r.Control != "":
 			word = isClean
-		case r.Now.Condition == exposure.OneClean:
+		case r.Now.Condition == exposure.OneClean, r.Control == "" && r.Verdict != exposure.Interrupted && r.Verdict != exposure.NotApplicable:
 			word = isUnproven
 		}
 		asked = true

@@ -118,3 +118,11 @@ func (s *Store) ChecksOf(ctx context.Context, v access.View, link string, limit 
 	}
 	return all, nil
 }
+
+// ForgetChecks drops the checks that were asked for before the time.
+func (s *Store) ForgetChecks(ctx context.Context, before time.Time) error {
+	return s.change(ctx, "forget checks", func(q *Queries) error {
+		_, err := q.dropChecks(ctx, instant{before})
+		return err
+	})
+}

@@ -53,13 +53,19 @@ type Place struct {
 }
 
 // AddLink keeps a link for the contact, constituent and cases of l until it
-// expires, and returns its token, which is kept nowhere.
+// expires, and returns its token, which is kept nowhere. The mail of a message has
+// one: what an attempt made that was killed opens nothing.
 func (s *Store) AddLink(ctx context.Context, l Link, who string, at time.Time) (Link, string, error) {
 	l, token, hash, err := newLink(l, who, at)
 	if err != nil {
 		return l, "", err
 	}
-	err = s.change(ctx, "add link", func(q *Queries) error { return addLink(ctx, q, l, hash) })
+	err = s.change(ctx, "add link", func(q *Queries) error {
+		if _, err := q.revokeLinksIn(ctx, revokeLinksInParams{At: instant{l.Created}, Message: l.Message}); err != nil {
+			return err
+		}
+		return addLink(ctx, q, l, hash)
+	})
 	return l, token, err
 }
 
@@ -101,8 +107,7 @@ func newLink(l Link, who string, at time.Time) (made Link, token string, hash []
 	return l, token, hashOf(token), nil
 }
 
-// addLink writes a link down. A message has one: what an attempt made that was
-// killed opens nothing.
+// addLink writes a link down.
 func addLink(ctx context.Context, q *Queries, l Link, hash []byte) error {
 	cases, err := json.Marshal(l.Cases)
 	if err != nil {
@@ -110,9 +115,6 @@ func addLink(ctx context.Context, q *Queries, l Link, hash []byte) error {
 	}
 	places, err := json.Marshal(l.Places)
 	if err != nil {
-		return err
-	}
-	if _, err := q.revokeLinksIn(ctx, revokeLinksInParams{At: instant{l.Created}, Message: l.Message}); err != nil {
 		return err
 	}
 	err = q.putLink(ctx, putLinkParams{

@@ -28,7 +28,9 @@ func (s *street) addOwner(site *web.Site, h *house, g *gate.Gate) error {
 	}
 	return owner.Add(site, owner.Options{
 		Store: h.store, Tracker: h.tracker(), Registry: registry, Texts: words, Sender: s.config.Outreach.Sender,
-		Office: func(ctx context.Context, mail bool) (*outreach.Office, error) { return s.ownerOffice(ctx, h, registry, mail) },
+		Office: func(ctx context.Context, mail bool) (*outreach.Office, error) {
+			return s.ownerOffice(ctx, h, registry, mail)
+		},
 		Observed: func(ctx context.Context, v access.View, e exposure.Exposure) (exposure.Observation, bool, error) {
 			row, ok, err := h.observe(ctx, v, e)
 			return row.Observation, ok, err

@@ -10,7 +10,6 @@ import (
 
 	"ippwatch/exposure"
 	"ippwatch/gate"
-	"ippwatch/outreach"
 	"ippwatch/store"
 	"ippwatch/verify"
 )
@@ -74,7 +73,7 @@ func (d *desk) check(w http.ResponseWriter, r *http.Request, v *gate.Visit) erro
 	link := c.Link
 	d.site.Gate.Beside(func(ctx context.Context) { d.look(ctx, link, begun, name) })
 	d.Log.Info("owner", "did", "check", "link", c.Link.ID, "check", begun.ID, "door", name)
-	return done(r, c, "check", "#now")
+	return gate.SeeOther(here(r, c) + "#" + anchor(name))
 }
 
 // look does what a check asks for, and writes down what it came to.
@@ -252,19 +251,9 @@ func (d *desk) checked(ctx context.Context, c *call, id string) (door, error) {
 			return one, nil
 		}
 		one.State = state(cases)
-		one.Open = opened(cases)
 		return one, nil
 	}
 	return door{Outcome: "lost", State: "moved"}, nil
-}
-
-func opened(cases []outreach.Own) bool {
-	for _, o := range cases {
-		if o.Condition.Open() && o.Ruling == exposure.NoRuling {
-			return true
-		}
-	}
-	return false
 }
 
 // A paper takes what would be sent.

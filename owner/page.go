@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"ippwatch/advisory"
@@ -32,6 +33,7 @@ type sheet struct {
 	More   int
 	Gone   int
 	Open   int // doors
+	Once   int // that were clean once, and nothing worse
 	Shut   int
 	Runs   bool // a check does
 	Did    string
@@ -45,6 +47,7 @@ type sheet struct {
 // A door is one address and port, with what is wrong there.
 type door struct {
 	N         int
+	ID        string // of its part of the page
 	Base      string
 	Query     string
 	Name      string // 198.51.100.10:631/tcp
@@ -103,7 +106,7 @@ func (d *desk) page(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 }
 
 // dids are what the page may be told of what was done a moment ago.
-var dids = []string{"check", "accept", "not-mine", "withdraw", "resume"}
+var dids = []string{"accept", "not-mine", "withdraw", "resume"}
 
 func did(r *http.Request) string {
 	if what := r.URL.Query().Get("did"); slices.Contains(dids, what) {
@@ -127,9 +130,12 @@ func (d *desk) show(w http.ResponseWriter, r *http.Request, v *gate.Visit, c *ca
 	for i := range doors {
 		doors[i].Base, doors[i].Query, doors[i].Checks = s.Base, s.Query, s.Checks
 		s.Runs = s.Runs || doors[i].Runs
-		if doors[i].Open {
+		switch {
+		case doors[i].Open:
 			s.Open++
-		} else {
+		case doors[i].State == "clean_once":
+			s.Once++
+		default:
 			s.Shut++
 		}
 	}
@@ -173,7 +179,7 @@ func (d *desk) doors(ctx context.Context, c *call, lang string) ([]door, error) 
 		if err != nil {
 			return nil, err
 		}
-		one.N, one.Name = i+1, name
+		one.N, one.Name, one.ID = i+1, name, anchor(name)
 		for j := range checks {
 			k := &checks[j]
 			if verify.DoorOf(exposure.Key{Addr: k.Addr, Port: k.Port, Transport: k.Transport}).String() == name {
@@ -196,6 +202,16 @@ func (d *desk) doors(ctx context.Context, c *call, lang string) ([]door, error) 
 		return a.Severity.Rank() - b.Severity.Rank()
 	})
 	return all, nil
+}
+
+// anchor names the part of the page that a door has.
+func anchor(door string) string {
+	return "door-" + strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' {
+			return r
+		}
+		return '-'
+	}, door)
 }
 
 // told reports whether there is a newer plea of the kind: one of each is shown for
@@ -237,7 +253,7 @@ func (d *desk) door(ctx context.Context, cases []outreach.Own, lang string) (doo
 	for i := range cases {
 		o := &cases[i]
 		one.Severity = worst(one.Severity, o.Severity)
-		one.Open = one.Open || o.Condition.Open() && o.Ruling == exposure.NoRuling
+		one.Open = one.Open || pressing(o)
 		one.Simulated = one.Simulated || o.Simulated
 		one.Browsed = one.Browsed || slices.Contains(browsedRules, o.Rule)
 		if o.Ruling == exposure.Accepted {
@@ -265,13 +281,19 @@ func (d *desk) door(ctx context.Context, cases []outreach.Own, lang string) (doo
 	if ok {
 		one.System, one.Model = SystemOf(&seen), model(&seen)
 	}
-	one.Commands = Commands(one.System, rules)
+	one.Commands = Commands(one.System, rules, e.Port)
 	return one, nil
+}
+
+// pressing reports whether the owner has something to do. What a look with a
+// control found closed is looked at once more by us, and by nobody else.
+func pressing(o *outreach.Own) bool {
+	return o.Condition.Open() && o.Ruling == exposure.NoRuling && (o.Condition != exposure.OneClean || o.ClearedAt.IsZero())
 }
 
 // state is the word for the worst of some cases at one door.
 func state(cases []outreach.Own) string {
-	rank := []string{"open", "reported", "clean_once", "silent", "filtered", "lapsed", "accepted", "dismissed", "fixed"}
+	rank := []string{"open", "reported", "unproven", "silent", "clean_once", "filtered", "lapsed", "accepted", "dismissed", "fixed"}
 	at := len(rank) - 1
 	for _, o := range cases {
 		word := "fixed"
@@ -282,6 +304,8 @@ func state(cases []outreach.Own) string {
 			word = "dismissed"
 		case o.Condition == exposure.Confirmed:
 			word = "open"
+		case o.Condition == exposure.OneClean && o.ClearedAt.IsZero():
+			word = "unproven"
 		case o.Condition == exposure.OneClean:
 			word = "clean_once"
 		case o.Condition == exposure.NotSeen:

@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -81,7 +82,7 @@ var browsedRules = []string{"cups-browsed-callback", "reflector"}
 
 // Commands are what closes a door on the system, to be typed by who administers
 // it.
-func Commands(s System, rules []string) []string {
+func Commands(s System, rules []string, port uint16) []string {
 	browsed := slices.ContainsFunc(rules, func(r string) bool { return slices.Contains(browsedRules, r) })
 	service := slices.ContainsFunc(rules, func(r string) bool { return !slices.Contains(browsedRules, r) })
 	var all []string
@@ -114,5 +115,5 @@ func Commands(s System, rules []string) []string {
 	if browsed {
 		all = append(all, "lpstat -v | grep implicitclass   # a queue that our question left; remove it with: lpadmin -x NAME")
 	}
-	return append(all, "ss -lntup 'sport = :631'   # what still listens, and on which addresses")
+	return append(all, fmt.Sprintf("ss -lntup 'sport = :%d'   # what still listens, and on which addresses", port))
 }

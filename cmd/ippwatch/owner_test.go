@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/mail"
 	"net/netip"
 	"net/url"
@@ -719,4 +720,27 @@ func linkOf(t *testing.T, text []byte) string {
 	t.Helper()
 	path, _ := linkIn(t, text)
 	return path
+}
+
+// TestOnlyTheOneClickHasNoToken goes over the router: RFC 8058 wants one address
+// that takes a change without a page before it, and there is one.
+func TestOnlyTheOneClickHasNoToken(t *testing.T) {
+	c := newTown(t)
+	var open []string
+	for _, route := range c.gate.Routes() {
+		if route.Method != http.MethodGet && route.Tokenless != "" {
+			open = append(open, route.Method+" "+route.Pattern)
+		}
+	}
+	if want := []string{"POST /unsubscribe/{token}"}; !slices.Equal(open, want) {
+		t.Errorf("without a token are %q, want %q", open, want)
+	}
+	// It takes a post with nothing but its address.
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://ippwatch.test/unsubscribe/none", strings.NewReader("List-Unsubscribe=One-Click"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	c.gate.ServeHTTP(w, r)
+	if w.Code != http.StatusOK || len(w.Result().Cookies()) == 0 && !strings.Contains(w.Body.String(), "Done.") {
+		t.Errorf("one click: %d\n%s", w.Code, w.Body)
+	}
 }

@@ -190,6 +190,9 @@ func (o *Office) past(ctx context.Context, list []exposure.Exposure) ([]Case, er
 	for i := range pleas {
 		if c := at[pleas[i].Key]; c != nil && disowned(&pleas[i]) {
 			c.NotOf = append(c.NotOf, pleas[i].Constituent)
+			if pleas[i].Decided.After(c.NotSince) {
+				c.NotSince = pleas[i].Decided
+			}
 		}
 	}
 	for i := range cases {

@@ -25,8 +25,9 @@ type Case struct {
 	Past     []store.Delivery
 	Answered time.Time // when its people last answered, in this cycle
 	// NotOf are the constituents that it is not of, as they said and one of us
-	// agreed.
-	NotOf []string
+	// agreed at NotSince.
+	NotOf    []string
+	NotSince time.Time
 }
 
 // How somebody comes to answer for a host, nearest first.

@@ -167,6 +167,9 @@ func (s *street) newOffice(ctx context.Context, h *house, f *officeFlags, mail b
 		if how, err = readMailConfig(f.mail); err != nil {
 			return nil, err
 		}
+		with := s.config
+		with.Mail = how
+		how = with.Letters()
 	}
 	if o.Writer, o.Mailer, err = how.Open(os.Getenv); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

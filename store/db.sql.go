@@ -201,6 +201,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dropLeaseStmt, err = db.PrepareContext(ctx, dropLease); err != nil {
 		return nil, fmt.Errorf("error preparing query dropLease: %w", err)
 	}
+	if q.dropLinksStmt, err = db.PrepareContext(ctx, dropLinks); err != nil {
+		return nil, fmt.Errorf("error preparing query dropLinks: %w", err)
+	}
 	if q.dropLookupsStmt, err = db.PrepareContext(ctx, dropLookups); err != nil {
 		return nil, fmt.Errorf("error preparing query dropLookups: %w", err)
 	}
@@ -209,6 +212,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.dropParkedStmt, err = db.PrepareContext(ctx, dropParked); err != nil {
 		return nil, fmt.Errorf("error preparing query dropParked: %w", err)
+	}
+	if q.dropPleasStmt, err = db.PrepareContext(ctx, dropPleas); err != nil {
+		return nil, fmt.Errorf("error preparing query dropPleas: %w", err)
 	}
 	if q.dropRunStmt, err = db.PrepareContext(ctx, dropRun); err != nil {
 		return nil, fmt.Errorf("error preparing query dropRun: %w", err)
@@ -918,6 +924,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dropLeaseStmt: %w", cerr)
 		}
 	}
+	if q.dropLinksStmt != nil {
+		if cerr := q.dropLinksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropLinksStmt: %w", cerr)
+		}
+	}
 	if q.dropLookupsStmt != nil {
 		if cerr := q.dropLookupsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropLookupsStmt: %w", cerr)
@@ -931,6 +942,11 @@ func (q *Queries) Close() error {
 	if q.dropParkedStmt != nil {
 		if cerr := q.dropParkedStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropParkedStmt: %w", cerr)
+		}
+	}
+	if q.dropPleasStmt != nil {
+		if cerr := q.dropPleasStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropPleasStmt: %w", cerr)
 		}
 	}
 	if q.dropRunStmt != nil {
@@ -1711,9 +1727,11 @@ type Queries struct {
 	dropKeysStmt              *sql.Stmt
 	dropKeysBeforeStmt        *sql.Stmt
 	dropLeaseStmt             *sql.Stmt
+	dropLinksStmt             *sql.Stmt
 	dropLookupsStmt           *sql.Stmt
 	dropOutboxHoldStmt        *sql.Stmt
 	dropParkedStmt            *sql.Stmt
+	dropPleasStmt             *sql.Stmt
 	dropRunStmt               *sql.Stmt
 	dropSessionStmt           *sql.Stmt
 	dropSessionNamedStmt      *sql.Stmt
@@ -1915,9 +1933,11 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		dropKeysStmt:              q.dropKeysStmt,
 		dropKeysBeforeStmt:        q.dropKeysBeforeStmt,
 		dropLeaseStmt:             q.dropLeaseStmt,
+		dropLinksStmt:             q.dropLinksStmt,
 		dropLookupsStmt:           q.dropLookupsStmt,
 		dropOutboxHoldStmt:        q.dropOutboxHoldStmt,
 		dropParkedStmt:            q.dropParkedStmt,
+		dropPleasStmt:             q.dropPleasStmt,
 		dropRunStmt:               q.dropRunStmt,
 		dropSessionStmt:           q.dropSessionStmt,
 		dropSessionNamedStmt:      q.dropSessionNamedStmt,

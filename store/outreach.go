@@ -369,7 +369,8 @@ func (s *Store) Content(ctx context.Context, v access.View, id string) ([]byte, 
 }
 
 // ForgetContents drops the bytes of messages that ended before the time; that
-// they were sent, to whom and why is kept. With dry it only counts them.
+// they were sent, to whom and why is kept. What their recipients did with a link
+// goes with them. With dry it only counts the messages.
 func (s *Store) ForgetContents(ctx context.Context, before time.Time, dry bool) (n int64, err error) {
 	if dry {
 		if n, err = s.read.countContents(ctx, instant{before}); err != nil {
@@ -378,6 +379,11 @@ func (s *Store) ForgetContents(ctx context.Context, before time.Time, dry bool) 
 		return n, nil
 	}
 	err = s.change(ctx, "forget contents of old messages", func(q *Queries) (err error) {
+		for _, drop := range []func(context.Context, instant) (int64, error){q.dropLinks, q.dropChecks, q.dropPleas} {
+			if _, err := drop(ctx, instant{before}); err != nil {
+				return err
+			}
+		}
 		n, err = q.forgetContents(ctx, instant{before})
 		return err
 	})

@@ -63,3 +63,9 @@ WHERE addr = @addr AND transport = @transport AND port = @port AND rule = @rule 
 
 -- name: setContent :exec
 UPDATE outbox SET content = @content WHERE id = @id;
+
+-- name: dropLinks :execrows
+DELETE FROM links WHERE expires < @before;
+
+-- name: dropPleas :execrows
+DELETE FROM pleas WHERE decided > 0 AND decided < @before;

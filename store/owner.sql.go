@@ -177,6 +177,30 @@ func (q *Queries) dropChecks(ctx context.Context, before instant) (int64, error)
 	return result.RowsAffected()
 }
 
+const dropLinks = `-- name: dropLinks :execrows
+DELETE FROM links WHERE expires < ?1
+`
+
+func (q *Queries) dropLinks(ctx context.Context, before instant) (int64, error) {
+	result, err := q.exec(ctx, q.dropLinksStmt, dropLinks, before)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const dropPleas = `-- name: dropPleas :execrows
+DELETE FROM pleas WHERE decided > 0 AND decided < ?1
+`
+
+func (q *Queries) dropPleas(ctx context.Context, before instant) (int64, error) {
+	result, err := q.exec(ctx, q.dropPleasStmt, dropPleas, before)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const endCheck = `-- name: endCheck :execrows
 UPDATE checks SET ended = ?1, outcome = ?2 WHERE id = ?3 AND ended = 0
 `

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"database/sql"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,8 @@ import (
 	"ippwatch/access"
 	"ippwatch/demo"
 	"ippwatch/exposure"
+	"ippwatch/gate"
+	"ippwatch/people"
 	"ippwatch/persona"
 	"ippwatch/store"
 )
@@ -447,6 +450,15 @@ func TestOwnerClosesTheDoor(t *testing.T) {
 		t.Error("a check that comes too soon is made")
 	}
 
+	// What is excluded is not asked, whoever presses a button.
+	e.run("exclude", "add", "127.0.0.1/32", "--reason", "a test")
+	e.ageChecks()
+	if status, _ := g.post(path, path+"/check", door); status != http.StatusOK {
+		t.Fatalf("check: %d", status)
+	}
+	g.outcome(path, "Nothing was sent to it.")
+	e.run("exclude", "remove", "127.0.0.1/32")
+
 	// It must stay open, and then not.
 	ask := url.Values{"door": door["door"], "kind": {"accept"}, "reason": {"<script>alert(1)</script> the till needs it"}, "until": {time.Now().AddDate(0, 1, 0).Format(time.DateOnly)}}
 	if _, body := g.post(path, path+"/plea", ask); !strings.Contains(body, "being read by a person") || strings.Contains(body, "<script>alert") {
@@ -743,4 +755,169 @@ func TestOnlyTheOneClickHasNoToken(t *testing.T) {
 	if w.Code != http.StatusOK || len(w.Result().Cookies()) == 0 && !strings.Contains(w.Body.String(), "Done.") {
 		t.Errorf("one click: %d\n%s", w.Code, w.Body)
 	}
+}
+
+// TestOwnersAskAndAnalystsDecide is what an owner asks for, what becomes of it when
+// somebody of ours agrees, and both ways back.
+func TestOwnersAskAndAnalystsDecide(t *testing.T) {
+	c := newTown(t)
+	st, e := c.h.store, c.cases["customer-a"]
+	registry := people.NewRegistry(st)
+	hand := people.Hand{View: access.CLI(c.now), Who: "j.doe", At: c.now}
+	if _, err := registry.SetContact(t.Context(), hand, "customer-a", "it@customer-a.example", true, []people.Field{{Key: "role", Value: "technical"}}); err != nil {
+		t.Fatal(err)
+	}
+	// A link that names another's case, too, shows its own.
+	_, token, err := st.AddLink(t.Context(), store.Link{
+		Contact: "mail:it@customer-a.example", Constituent: "customer-a", Role: "technical", Expires: c.now.Add(time.Hour),
+		Places: []store.Place{{Key: e.Key, Nearest: "customer-a"}, {Key: c.cases["customer-b"].Key, Nearest: "customer-b"}},
+	}, "outreach", c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(path, who string) string {
+		t.Helper()
+		return c.ask(gate.Route{Method: http.MethodGet}, path, who).Body.String()
+	}
+	post := func(path, who string, form url.Values) (int, string) {
+		t.Helper()
+		w := c.send(path, who, form)
+		return w.Code, w.Body.String()
+	}
+	page, door := "/o/"+token, url.Values{"door": {"198.51.100.10:631/tcp"}}
+	body := get(page, "public")
+	if !strings.Contains(body, secretOf("customer-a")) || strings.Contains(body, secretOf("customer-b")) || strings.Contains(body, placeOf["customer-b"]) {
+		t.Errorf("the page shows\n%s", body)
+	}
+	if !strings.Contains(body, "One address of that mail is not shown any more") {
+		t.Error("it does not say that something is left out")
+	}
+	if status, _ := post(page+"/check", "public", url.Values{"door": {"203.0.113.10:631/tcp"}}); status != http.StatusNotFound {
+		t.Errorf("a look at another's door: %d", status)
+	}
+	if err := st.Pause(t.Context(), "j.doe", "complaint", c.now); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := post(page+"/check", "public", door); status != http.StatusServiceUnavailable || !strings.Contains(body, "stopped by hand") {
+		t.Errorf("a look while all sending is paused: %d", status)
+	}
+	if all, err := st.ChecksOf(t.Context(), access.CLI(c.now), "", 10); err != nil || len(all) != 0 {
+		t.Errorf("checks: %v, %v", all, err)
+	}
+	ruling := func(want exposure.Ruling, by string) {
+		t.Helper()
+		now, err := st.Exposure(t.Context(), access.CLI(c.now), e.Key)
+		if err != nil || now.Ruling != want || now.RuledBy != by {
+			t.Errorf("the verdict is %s by %q, %v; want %s by %q", now.Ruling, now.RuledBy, err, want, by)
+		}
+	}
+	plea := func() store.Plea {
+		t.Helper()
+		all, err := st.Pleas(t.Context(), access.CLI(c.now), store.PleaOpen, 10)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%d pleas wait, %v", len(all), err)
+		}
+		return all[0]
+	}
+
+	// What cannot be.
+	until := c.now.AddDate(0, 2, 0).Format(time.DateOnly)
+	for name, form := range map[string]url.Values{
+		"no reason": {"kind": {"accept"}, "until": {until}}, "no day": {"kind": {"accept"}, "reason": {"x"}},
+		"the past": {"kind": {"accept"}, "reason": {"x"}, "until": {"2020-01-01"}}, "for ever": {"kind": {"accept"}, "reason": {"x"}, "until": {"2999-01-01"}},
+		"no kind": {"reason": {"x"}},
+	} {
+		form["door"] = door["door"]
+		if status, _ := post(page+"/plea", "public", form); status != http.StatusUnprocessableEntity && status != http.StatusBadRequest {
+			t.Errorf("a plea with %s: %d", name, status)
+		}
+	}
+
+	// It has to stay open: nobody but one of ours accepts the risk.
+	ask := url.Values{"door": door["door"], "kind": {"accept"}, "reason": {"the till\nneeds <b>it</b>"}, "until": {until}}
+	if status, _ := post(page+"/plea", "public", ask); status != http.StatusSeeOther {
+		t.Fatalf("a plea: %d", status)
+	}
+	ruling(exposure.NoRuling, "")
+	p := plea()
+	if list := get("/pleas", "analyst"); !strings.Contains(list, "the till needs &lt;b&gt;it&lt;/b&gt;") || !strings.Contains(list, "Accept the risk") {
+		t.Errorf("an analyst reads\n%s", list)
+	}
+	if list := get("/pleas", "auditor"); !strings.Contains(list, "the till needs") || strings.Contains(list, "Accept the risk") {
+		t.Error("an auditor may decide, or does not see it")
+	}
+	if status, _ := post("/pleas/"+p.ID, "analyst", url.Values{"decision": {"grant"}, "answer": {"until the new till"}}); status != http.StatusSeeOther {
+		t.Fatalf("granted: %d", status)
+	}
+	ruling(exposure.Accepted, "analyst")
+	if status, _ := post("/pleas/"+p.ID, "operator", url.Values{"decision": {"refuse"}}); status != http.StatusConflict {
+		t.Errorf("decided twice: %d", status)
+	}
+	if body = get(page, "public"); !strings.Contains(body, "stays open, as decided") || !strings.Contains(body, "until the new till") || !strings.Contains(body, "Take it back") {
+		t.Errorf("the owner reads\n%s", body)
+	}
+	if status, _ := post(page+"/withdraw", "public", url.Values{"door": door["door"], "kind": {"accept"}}); status != http.StatusSeeOther {
+		t.Errorf("taken back: %d", status)
+	}
+	ruling(exposure.NoRuling, "")
+
+	// It is not theirs: it goes when one of ours agrees, and comes back with that.
+	if status, _ := post(page+"/plea", "public", url.Values{"door": door["door"], "kind": {"not-mine"}, "reason": {"sold in May"}}); status != http.StatusSeeOther {
+		t.Fatalf("not mine: %d", status)
+	}
+	if !strings.Contains(get(page, "public"), "sold in May") {
+		t.Error("an open plea is not shown to who made it")
+	}
+	p = plea()
+	if status, _ := post("/pleas/"+p.ID, "operator", url.Values{"decision": {"grant"}}); status != http.StatusSeeOther {
+		t.Fatalf("granted: %d", status)
+	}
+	if w := c.ask(gate.Route{Method: http.MethodGet}, page, "public"); w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), secretOf("customer-a")) {
+		t.Errorf("what is not theirs any more: %d", w.Code)
+	}
+	if status, _ := post("/pleas/"+p.ID, "operator", url.Values{"decision": {"reopen"}}); status != http.StatusSeeOther {
+		t.Errorf("reopened: %d", status)
+	}
+	if !strings.Contains(get(page, "public"), secretOf("customer-a")) {
+		t.Error("a decision that was taken back still hides it")
+	}
+	// Who did what is in the history of the case.
+	var actors []string
+	for s, err := range st.Transitions(t.Context(), access.CLI(c.now), store.Span{Key: e.Key}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		actors = append(actors, s.Actor)
+	}
+	links, err := st.Links(t.Context(), access.CLI(c.now), "", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := "owner via link " + links[0].ID
+	if want := []string{owner, "analyst", owner, owner, owner, "operator"}; !slices.Equal(actors, want) {
+		t.Errorf("the history is of %q, want %q", actors, want)
+	}
+}
+
+// send posts a form as somebody who has the page open.
+func (c *town) send(path, name string, form url.Values) *httptest.ResponseRecorder {
+	c.t.Helper()
+	c.asked++
+	r := httptest.NewRequestWithContext(c.t.Context(), http.MethodPost, "http://ippwatch.test"+path, nil)
+	if name == "public" {
+		secret := make([]byte, 32)
+		r.AddCookie(&http.Cookie{Name: "csrf", Value: base64.RawURLEncoding.EncodeToString(secret)})
+		form.Set(gate.TokenField, csrfOf(secret))
+	} else {
+		cookie, csrf := c.login(name)
+		r.AddCookie(&http.Cookie{Name: "session", Value: cookie})
+		form.Set(gate.TokenField, csrf)
+	}
+	r.Body = io.NopCloser(strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.RemoteAddr = fmt.Sprintf("10.%d.%d.1:4000", c.asked/250, c.asked%250)
+	w := httptest.NewRecorder()
+	c.gate.ServeHTTP(w, r)
+	return w
 }

@@ -61,8 +61,11 @@ func (s *Store) AddLink(ctx context.Context, l Link, who string, at time.Time) (
 		return l, "", err
 	}
 	err = s.change(ctx, "add link", func(q *Queries) error {
-		if _, err := q.revokeLinksIn(ctx, revokeLinksInParams{At: instant{l.Created}, Message: l.Message}); err != nil {
-			return err
+		// A webhook may have taken the first of two, and drops the second.
+		if strings.HasPrefix(l.Contact, string(exposure.ByMail)+":") {
+			if _, err := q.revokeLinksIn(ctx, revokeLinksInParams{At: instant{l.Created}, Message: l.Message}); err != nil {
+				return err
+			}
 		}
 		return addLink(ctx, q, l, hash)
 	})

@@ -296,7 +296,7 @@ func state(cases []outreach.Own) string {
 	rank := []string{"open", "reported", "unproven", "silent", "clean_once", "filtered", "lapsed", "accepted", "dismissed", "fixed"}
 	at := len(rank) - 1
 	for _, o := range cases {
-		word := "fixed"
+		var word string
 		switch {
 		case o.Ruling == exposure.Accepted:
 			word = "accepted"
@@ -349,6 +349,7 @@ func (d *desk) past(ctx context.Context, c *call) ([]event, error) {
 			}
 		}
 	}
+	slices.Reverse(all) // the steps of one minute, too, stand with the last first
 	slices.SortStableFunc(all, func(a, b event) int { return b.At.Compare(a.At) })
 	return all[:min(len(all), pastShown)], nil
 }

@@ -63,7 +63,7 @@ func (s *Store) BeginCheck(ctx context.Context, c Check, limits Checks) (Check, 
 			return err
 		}
 		if len(last) > 0 {
-			return TooSoonError{last[0].Asked.Time.Add(limits.Apart)}
+			return TooSoonError{last[0].Asked.Add(limits.Apart)}
 		}
 		ours, err := q.countChecksOfLink(ctx, countChecksOfLinkParams{OfLink: c.Link, Since: hour})
 		if err != nil {

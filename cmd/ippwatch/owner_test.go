@@ -49,7 +49,6 @@ type estate struct {
 	close  func()         // the shop closes it
 	post   *postbox
 	hood   *persona.Neighbourhood
-	links  []string
 }
 
 // postPatience is for whatever must happen in the end.

@@ -206,7 +206,7 @@ func (d *desk) live(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 					return err
 				}
 				if err := events.Send(name, html); err != nil {
-					return err
+					return nil // who went away needs none
 				}
 			}
 		}

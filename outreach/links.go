@@ -28,12 +28,27 @@ const PagePath = "/o/"
 // unissued stands in the place of a token until the mail is sent.
 const unissued = "the-link-is-made-when-the-mail-is-sent"
 
-// page is the address of the page, "" if there are none.
-func (p Pages) page(token string) string {
-	if p.URL == "" {
-		return ""
+// page is the address of the page of a token.
+func (p Pages) page(token string) string { return strings.TrimRight(p.URL, "/") + PagePath + token }
+
+// pageCases is how many cases a page has at most: each is asked at each use whose
+// it is. Whoever answers for more wants an account.
+const pageCases = 300
+
+// page is the address of the page that a message leads to, "" if to none; with
+// issue its link is made.
+func (o *Office) page(ctx context.Context, m *store.Message, places []store.Place, issue bool) (string, error) {
+	if o.Pages.URL == "" || len(places) > pageCases {
+		return "", nil
 	}
-	return strings.TrimRight(p.URL, "/") + PagePath + token
+	token := unissued
+	if issue {
+		var err error
+		if token, err = o.issue(ctx, m, places); err != nil {
+			return "", err
+		}
+	}
+	return o.Pages.page(token), nil
 }
 
 // issue makes the link of a message, in the place of any that an attempt made
@@ -242,7 +257,7 @@ func (o *Office) SendLinkOf(ctx context.Context, id, person string) (store.Link,
 		if err != nil {
 			return store.Link{}, err
 		}
-		if len(parties) > 0 {
+		if len(parties) > 0 && len(l.Places) < pageCases {
 			l.Places = append(l.Places, store.Place{Key: item.Key, Nearest: parties[0].Name})
 		}
 	}

@@ -216,6 +216,9 @@ func TestTheLinkIsNowhere(t *testing.T) {
 	if len(links()) != 0 {
 		t.Errorf("a preview makes %v", links())
 	}
+	if page, err := w.office.page(t.Context(), &plan.Messages[0], make([]store.Place, pageCases+1), true); page != "" || err != nil {
+		t.Errorf("a mail about very many cases has the page %q, %v", page, err)
+	}
 	w.send(t)
 	token := tokenIn(t, s.bodies[0])
 	l := links()

@@ -130,13 +130,9 @@ func (o *Office) write(ctx context.Context, m *store.Message, issue bool) (Lette
 	if err != nil {
 		return Letter{}, err
 	}
-	token := unissued
-	if issue && o.Pages.URL != "" {
-		if token, err = o.issue(ctx, m, places); err != nil {
-			return Letter{}, err
-		}
+	if n.Page, err = o.page(ctx, m, places, issue); err != nil {
+		return Letter{}, err
 	}
-	n.Page = o.Pages.page(token)
 	texts, version, err := o.Texts(m.Template)
 	if err != nil {
 		return Letter{}, err

@@ -50,14 +50,17 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.addAPI(h, site); err != nil {
-		return nil, err
-	}
-	if err := dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()}); err != nil {
-		return nil, err
-	}
-	if err := shadowserver.Add(shadowserver.Options{Gate: g, Store: h.store, Archive: h.archive}); err != nil {
-		return nil, err
+	for _, add := range []func() error{
+		func() error { return s.addAPI(h, site) },
+		func() error {
+			return dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()})
+		},
+		func() error { return shadowserver.Add(shadowserver.Options{Gate: g, Store: h.store, Archive: h.archive}) },
+		func() error { return s.addOwner(site, h, g) },
+	} {
+		if err := add(); err != nil {
+			return nil, err
+		}
 	}
 	return site, site.Close()
 }

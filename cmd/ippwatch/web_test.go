@@ -414,6 +414,9 @@ func TestWhatEveryRouteSays(t *testing.T) {
 		if referrer := h.Get("Referrer-Policy"); referrer != "same-origin" && referrer != "no-referrer" {
 			t.Errorf("%s %s: Referrer-Policy = %q", route.Method, route.Pattern, referrer)
 		}
+		if referrer := h.Get("Referrer-Policy"); strings.Contains(route.Pattern, "{token") && referrer != "no-referrer" {
+			t.Errorf("%s %s has a secret in its address: Referrer-Policy = %q", route.Method, route.Pattern, referrer)
+		}
 	}
 }
 

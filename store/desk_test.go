@@ -60,11 +60,13 @@ func TestDesk(t *testing.T) {
 		desk  Desk
 		takes func(e exposure.Exposure) bool
 	}{
-		"all":        {Desk{}, func(exposure.Exposure) bool { return true }},
-		"severity":   {Desk{Severities: []exposure.Severity{exposure.High, exposure.Low}}, func(e exposure.Exposure) bool { return e.Severity == exposure.High || e.Severity == exposure.Low }},
-		"worse":      {Desk{Filter: Filter{MinSeverity: exposure.High}}, func(e exposure.Exposure) bool { return e.Severity.AtLeast(exposure.High) }},
-		"fixed":      {Desk{Filter: Filter{Conditions: []exposure.Condition{exposure.Fixed}}}, func(e exposure.Exposure) bool { return e.Condition == exposure.Fixed }},
-		"work":       {Desk{Filter: Work()}, func(e exposure.Exposure) bool { return slices.Contains(Work().Conditions, e.Condition) && e.Ruling == exposure.NoRuling }},
+		"all":      {Desk{}, func(exposure.Exposure) bool { return true }},
+		"severity": {Desk{Severities: []exposure.Severity{exposure.High, exposure.Low}}, func(e exposure.Exposure) bool { return e.Severity == exposure.High || e.Severity == exposure.Low }},
+		"worse":    {Desk{Filter: Filter{MinSeverity: exposure.High}}, func(e exposure.Exposure) bool { return e.Severity.AtLeast(exposure.High) }},
+		"fixed":    {Desk{Filter: Filter{Conditions: []exposure.Condition{exposure.Fixed}}}, func(e exposure.Exposure) bool { return e.Condition == exposure.Fixed }},
+		"work": {Desk{Filter: Work()}, func(e exposure.Exposure) bool {
+			return slices.Contains(Work().Conditions, e.Condition) && e.Ruling == exposure.NoRuling
+		}},
 		"claimed":    {Desk{Filter: Filter{Contacts: []exposure.Contact{exposure.Claimed}}}, func(e exposure.Exposure) bool { return e.Contact == exposure.Claimed }},
 		"accepted":   {Desk{Filter: Filter{Rulings: []exposure.Ruling{exposure.Accepted}}}, func(e exposure.Exposure) bool { return e.Ruling == exposure.Accepted }},
 		"rule":       {Desk{Filter: Filter{Rules: []string{"no-tls", "open-ipp"}}}, func(e exposure.Exposure) bool { return e.Rule != "open-cups" }},

@@ -239,7 +239,7 @@ func (s *Site) sheet(r *http.Request, v *gate.Visit, name string, data any) *She
 	if r.URL.Path == searchPath {
 		sh.Sought = r.URL.Query().Get("q")
 	}
-	if r.Method != http.MethodGet || v.Route != nil && strings.Contains(v.Route.Pattern, "{token") {
+	if r.Method != http.MethodGet || name == "problem" || v.Route != nil && strings.Contains(v.Route.Pattern, "{token") {
 		sh.Path = "/" // nowhere to come back to
 	}
 	for _, l := range s.nav {

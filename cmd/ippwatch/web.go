@@ -11,6 +11,8 @@ import (
 	"ippwatch/access"
 	"ippwatch/answer"
 	"ippwatch/gate"
+	"ippwatch/office"
+	"ippwatch/outreach"
 	"ippwatch/people"
 	"ippwatch/people/lease"
 	"ippwatch/web"
@@ -48,7 +50,23 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := office.Add(site, s.officeOptions(h)); err != nil {
+		return nil, err
+	}
 	return site, site.Close()
+}
+
+// officeOptions are what the pages for cases and people need.
+func (s *street) officeOptions(h *house) office.Options {
+	return office.Options{
+		Store: h.store, Archive: h.archive, Tracker: h.tracker(), People: people.NewRegistry(h.store),
+		Outreach: func(ctx context.Context, mail bool) (*outreach.Office, error) {
+			if err := s.officeNeeds(&officeFlags{}, mail); err != nil {
+				return nil, err
+			}
+			return s.bareOffice(ctx, h, &officeFlags{}, mail)
+		},
+	}
 }
 
 // leases tells what a constituent has as a customer.

@@ -175,7 +175,7 @@ func (d *desk) caseRow(lang string, e *exposure.Exposure) web.Row {
 			{Value: e.Addr.String(), Text: door(e.Key), Link: hostLink(e.Addr.String()), Code: true},
 			{Value: e.Rule, Text: d.title(lang, e.Rule)},
 			{Value: place},
-			{Value: e.FirstSeen},
+			{Value: e.FirstSeen, Day: true},
 			{Value: e.LastSeen},
 			{Value: e.Assignee},
 			{Value: e.Port},

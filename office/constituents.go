@@ -113,7 +113,7 @@ func (d *desk) showConstituent(w http.ResponseWriter, r *http.Request, v *gate.V
 	if done := r.URL.Query().Get("done"); slices.Contains([]string{"set", "contact", "mark", "undo", "nothing"}, done) {
 		f.Done = "constituent.done_" + done
 	}
-	for _, p := range k.Constituent.Networks {
+	for _, p := range k.Networks {
 		f.Networks = append(f.Networks, element{p.String(), k.Sources[p.String()]})
 	}
 	for _, n := range k.ASNs {
@@ -127,7 +127,7 @@ func (d *desk) showConstituent(w http.ResponseWriter, r *http.Request, v *gate.V
 	if err != nil {
 		return err
 	}
-	for _, c := range k.Constituent.Contacts {
+	for _, c := range k.Contacts {
 		row := contactRow{Recipient: people.Marked(c, statuses), Days: -1}
 		row.Usable, row.Why = people.Usable(row.Recipient)
 		if !c.Found.IsZero() {

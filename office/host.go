@@ -68,7 +68,7 @@ func (d *desk) hosts(w http.ResponseWriter, r *http.Request, v *gate.Visit) erro
 				yield(web.Row{}, err)
 				return
 			}
-			want.Filter.Conditions, want.Filter.Rulings, want.Moved = nil, nil, true
+			want.Conditions, want.Rulings, want.Moved = nil, nil, true
 			want.Order, want.Size = store.CasesByAddr, 0
 			var h hostRow
 			for e, err := range d.Store.Cases(r.Context(), v.View, want) {
@@ -120,8 +120,14 @@ func (h *hostRow) row() web.Row {
 	}
 	addr := h.last.Addr.String()
 	return web.Row{ID: addr, After: store.CaseMark(&h.last), Cells: []web.Cell{
-		{Value: addr, Link: hostLink(addr), Code: true}, worst, {Value: h.cases}, {Value: h.open}, {Value: h.last.Where.Country}, {Value: h.last.Where.ASN},
-		{Value: h.last.Where.Hostname}, {Value: h.seen},
+		{Value: addr, Link: hostLink(addr), Code: true},
+		worst,
+		{Value: h.cases},
+		{Value: h.open},
+		{Value: h.last.Where.Country},
+		{Value: h.last.Where.ASN},
+		{Value: h.last.Where.Hostname},
+		{Value: h.seen},
 	}}
 }
 
@@ -314,9 +320,16 @@ func observationRow(rec *archive.Record, staff bool) web.Row {
 	}
 	where := netip.AddrPortFrom(rec.Addr, rec.Port).String() + "/" + string(rec.Transport)
 	return web.Row{ID: string(rec.ID), Cells: []web.Cell{
-		{Value: rec.Observed}, {Value: string(rec.Source)}, {Value: where, Code: true}, {Value: string(rec.Probe)}, {Value: string(rec.Verdict)},
-		{Value: rec.Tags}, run, {Value: string(rec.ID), Key: "host.show", Link: hostLink(rec.Addr.String()) + "?raw=" + string(rec.ID) + "#evidence"},
-		{Value: rec.Reason}, {Value: rec.Vantage},
+		{Value: rec.Observed},
+		{Value: string(rec.Source)},
+		{Value: where, Code: true},
+		{Value: string(rec.Probe)},
+		{Value: string(rec.Verdict)},
+		{Value: rec.Tags},
+		run,
+		{Value: string(rec.ID), Key: "host.show", Link: hostLink(rec.Addr.String()) + "?raw=" + string(rec.ID) + "#evidence"},
+		{Value: rec.Reason},
+		{Value: rec.Vantage},
 	}}
 }
 

@@ -150,21 +150,6 @@ func door(k exposure.Key) string {
 	return netip.AddrPortFrom(k.Addr, k.Port).String() + "/" + string(k.Transport)
 }
 
-// constituentNames are the names of all constituents.
-func (d *desk) constituentNames(ctx context.Context, v access.View) ([]string, error) {
-	all, err := d.People.All(ctx, v)
-	var names []string
-	for _, k := range all {
-		names = append(names, k.Name)
-	}
-	return names, err
-}
-
-// unprocessable shows why a form cannot be done; nothing was changed.
-func unprocessable(err error) error {
-	return &gate.Problem{Status: http.StatusUnprocessableEntity, Code: "unfit", Detail: firstLine(err.Error())}
-}
-
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line[:min(len(line), 400)]

@@ -175,9 +175,22 @@ func (d *desk) changes(r *http.Request, v *gate.Visit, x *todayData) error {
 
 // alarmLinks lead from what an alarm is about to where the hand is needed.
 var alarmLinks = []struct{ begins, link string }{
-	{"job-failed scan", "/scans"}, {"job-failed verify", "/verification"}, {"job-failed notify", "/outreach"}, {"job-failed ingest", "/intake"},
-	{"scan", "/scans"}, {"sensor", "/sensors"}, {"surge", "/surges"}, {"outbox", "/outreach"}, {"mail", "/outreach"}, {"bounce", "/outreach"},
-	{"feed", "/intake"}, {"parked", "/intake"}, {"aside", "/intake"}, {"cases", "/cases"}, {"verify", "/verification"}, {"job", "/settings"},
+	{"job-failed scan", "/scans"},
+	{"job-failed verify", "/verification"},
+	{"job-failed notify", "/outreach"},
+	{"job-failed ingest", "/intake"},
+	{"scan", "/scans"},
+	{"sensor", "/sensors"},
+	{"surge", "/surges"},
+	{"outbox", "/outreach"},
+	{"mail", "/outreach"},
+	{"bounce", "/outreach"},
+	{"feed", "/intake"},
+	{"parked", "/intake"},
+	{"aside", "/intake"},
+	{"cases", "/cases"},
+	{"verify", "/verification"},
+	{"job", "/settings"},
 }
 
 func (d *desk) alarms(r *http.Request, v *gate.Visit, x *todayData) error {

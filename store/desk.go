@@ -47,28 +47,28 @@ type Desk struct {
 // that is asked for.
 var few = 5000 // tests set it
 
-// A CaseMark is the place of a case in a listing of any order.
+// CaseMark is the place of a case in a listing of any order.
 func CaseMark(e *exposure.Exposure) string {
 	return strings.Join([]string{
 		string(e.Severity), strconv.FormatInt(instant{e.LastSeen}.nanoseconds(), 10), e.Addr.String(), string(e.Transport), strconv.Itoa(int(e.Port)), e.Rule,
 	}, "|")
 }
 
-// errMark is for a mark that [CaseMark] did not make.
-type errMark string
+// A markError is a mark that [CaseMark] did not make.
+type markError string
 
-func (e errMark) Error() string { return fmt.Sprintf("%q is no place in a listing", string(e)) }
+func (e markError) Error() string { return fmt.Sprintf("%q is no place in a listing", string(e)) }
 
 func readMark(mark string) (e exposure.Exposure, err error) {
 	part := strings.Split(mark, "|")
 	if len(part) != 6 {
-		return e, errMark(mark)
+		return e, markError(mark)
 	}
 	ns, err1 := strconv.ParseInt(part[1], 10, 64)
 	addr, err2 := netip.ParseAddr(part[2])
 	port, err3 := strconv.ParseUint(part[4], 10, 16)
 	if err1 != nil || err2 != nil || err3 != nil {
-		return e, errMark(mark)
+		return e, markError(mark)
 	}
 	e.Severity, e.Key = exposure.Severity(part[0]), exposure.Key{Addr: addr, Transport: exposure.Transport(part[3]), Port: uint16(port), Rule: part[5]}
 	if ns != 0 {

@@ -370,6 +370,9 @@ func (s *Sheet) Show(c Cell) any {
 	}
 	switch v := c.Value.(type) {
 	case time.Time:
+		if c.Day {
+			return s.Day(v)
+		}
 		return s.Time(v)
 	case bool:
 		if v {

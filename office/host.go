@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"ippwatch/access"
@@ -210,15 +209,7 @@ func visible(b []byte) (string, bool) {
 	if cut {
 		b = b[:maxProof]
 	}
-	return strings.Map(func(c rune) rune {
-		switch {
-		case c == '\n' || c == '\t':
-			return c
-		case c < ' ' || c == 0x7f || c >= 0x80 && c < 0xa0, c >= 0x200b && c <= 0x200f, c >= 0x202a && c <= 0x202e, c >= 0x2066 && c <= 0x2069, c == 0xfeff:
-			return '\ufffd'
-		}
-		return c
-	}, strings.ToValidUTF8(string(b), "\ufffd")), cut
+	return web.Visible(string(b)), cut
 }
 
 // lastProof is the last sighting of a case, when it is kept here.

@@ -31,6 +31,12 @@ import (
 //go:embed all:pages texts
 var files embed.FS
 
+// Errors of Options.Outreach, when the configuration does not say enough.
+var (
+	ErrNoRules = errors.New("the configuration has no outreach.rules")
+	ErrNoMail  = errors.New("the configuration has no section mail")
+)
+
 // Options are what the pages need.
 type Options struct {
 	Store   *store.Store

@@ -220,10 +220,21 @@ func (d *desk) message(w http.ResponseWriter, r *http.Request, v *gate.Visit) er
 			if ctx.Err() != nil {
 				return err
 			}
-			x.Why = firstLine(err.Error())
+			x.Why = why(err)
 		}
 	}
 	return d.site.Page(w, r, v, "message", x)
+}
+
+// why says by the key of a text, or in its words, why there is no letter.
+func why(err error) string {
+	switch {
+	case errors.Is(err, ErrNoRules):
+		return "message.no_rules"
+	case errors.Is(err, ErrNoMail):
+		return "message.no_mail"
+	}
+	return firstLine(err.Error())
 }
 
 // draft is the message as it would go now.

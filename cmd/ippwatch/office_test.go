@@ -198,7 +198,9 @@ func TestOfficeExports(t *testing.T) {
 // TestOfficePeople edits a constituent by hand, and takes it back.
 func TestOfficePeople(t *testing.T) {
 	c := newTown(t)
-	page := func() string { return c.visit("operator", http.MethodGet, "/constituents/customer-a", nil).Body.String() }
+	page := func() string {
+		return c.visit("operator", http.MethodGet, "/constituents/customer-a", nil).Body.String()
+	}
 	send := func(what string, form url.Values) *httptest.ResponseRecorder {
 		return c.visit("operator", http.MethodPost, "/constituents/customer-a/"+what, form)
 	}

@@ -61,8 +61,11 @@ func (s *street) officeOptions(h *house) office.Options {
 	return office.Options{
 		Store: h.store, Archive: h.archive, Tracker: h.tracker(), People: people.NewRegistry(h.store),
 		Outreach: func(ctx context.Context, mail bool) (*outreach.Office, error) {
-			if err := s.officeNeeds(&officeFlags{}, mail); err != nil {
-				return nil, err
+			switch {
+			case mail && len(s.config.Outreach.Rules) == 0:
+				return nil, office.ErrNoRules
+			case mail && s.config.Mail.Host == "":
+				return nil, office.ErrNoMail
 			}
 			return s.bareOffice(ctx, h, &officeFlags{}, mail)
 		},

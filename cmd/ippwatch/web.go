@@ -10,6 +10,7 @@ import (
 
 	"ippwatch/access"
 	"ippwatch/answer"
+	"ippwatch/dashboard"
 	"ippwatch/gate"
 	"ippwatch/office"
 	"ippwatch/outreach"
@@ -51,6 +52,9 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 		return nil, err
 	}
 	if err := office.Add(site, s.officeOptions(h)); err != nil {
+		return nil, err
+	}
+	if err := dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()}); err != nil {
 		return nil, err
 	}
 	return site, site.Close()

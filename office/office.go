@@ -57,8 +57,9 @@ type desk struct {
 	texts *advisory.Texts
 	deeds deeds
 
-	mu     sync.Mutex // guards what follows
-	counts counts
+	counting sync.Mutex // is held by who counts
+	mu       sync.Mutex // guards what follows
+	counts   counts
 }
 
 var (
@@ -169,24 +170,43 @@ func missing(err error) error {
 	return err
 }
 
-// counts are numbers that take a while; they are made anew after a minute.
+// counts are numbers that take a while where there are many cases.
 type counts struct {
 	at     time.Time
+	took   time.Duration
 	vitals store.Vitals
 	steps  []store.StepCount
 }
 
-// fresh is how old numbers on the first page may be.
-const fresh = time.Minute
+// fresh is how old numbers on the first page may be: a minute, and where counting
+// takes long so long that it takes a hundredth of the time.
+func (c *counts) fresh(at time.Time) bool {
+	age := at.Sub(c.at)
+	return !c.at.IsZero() && age >= 0 && age < max(time.Minute, 100*c.took)
+}
 
-// counted returns the numbers for who sees everything.
+// counted returns the numbers for who sees everything. While one visitor waits
+// for new ones, the others get the last.
 func (d *desk) counted(ctx context.Context, v *gate.Visit) (counts, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if age := v.At.Sub(d.counts.at); !d.counts.at.IsZero() && age >= 0 && age < fresh {
-		return d.counts, nil
+	c := d.counts
+	d.mu.Unlock()
+	if c.fresh(v.At) {
+		return c, nil
 	}
-	var c counts
+	if !c.at.IsZero() && !d.counting.TryLock() {
+		return c, nil
+	} else if c.at.IsZero() {
+		d.counting.Lock()
+	}
+	defer d.counting.Unlock()
+	d.mu.Lock()
+	c = d.counts // another may have counted meanwhile
+	d.mu.Unlock()
+	if c.fresh(v.At) {
+		return c, nil
+	}
+	began := time.Now()
 	var err error
 	if c.vitals, err = d.Store.Vitals(ctx, v.View); err != nil {
 		return c, err
@@ -194,7 +214,9 @@ func (d *desk) counted(ctx context.Context, v *gate.Visit) (counts, error) {
 	if c.steps, err = d.Store.StepCounts(ctx, v.View, v.At.Add(-24*time.Hour)); err != nil {
 		return c, err
 	}
-	c.at = v.At
+	c.at, c.took = v.At, time.Since(began)
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.counts = c
 	return c, nil
 }

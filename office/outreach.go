@@ -25,7 +25,7 @@ import (
 
 func outboxTable() *web.Table {
 	return &web.Table{
-		Name: "outbox", Title: "outreach.title", Sort: "-planned", Empty: "outreach.empty",
+		Name: "outbox", Title: "outreach.messages", Sort: "-planned", Empty: "outreach.empty",
 		Columns: []web.Column{
 			{Name: "message", Text: "outreach.message", Head: true},
 			{Name: "state", Text: "outreach.state"},

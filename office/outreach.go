@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/mail"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -325,14 +326,22 @@ type attached struct {
 	Bytes      int64
 }
 
-var headNames = []string{"From", "To", "Reply-To", "Subject", "Date", "Message-Id", "In-Reply-To", "List-Unsubscribe"}
+// headNames are shown. Message-IDs and the address for opting out are not: who has
+// them may answer in the name of the recipient.
+var headNames = []string{"From", "To", "Reply-To", "Subject", "Date"}
+
+// secret is what stands in the text for the recipient alone.
+var secret = regexp.MustCompile(`(/o/|/unsubscribe/)[A-Za-z0-9_-]{16,}`)
+
+// legible is a text for the eyes of others than its recipient.
+func legible(b []byte) (string, bool) { return visible(secret.ReplaceAll(b, []byte("${1}…"))) }
 
 // readLetter takes a message apart; what it cannot read is shown as it is.
 func readLetter(b []byte, by exposure.Channel) *letter {
 	l := &letter{Bytes: int64(len(b))}
 	m, err := mail.ReadMessage(bytes.NewReader(b))
 	if by == exposure.ByWebhook || err != nil {
-		l.Text, l.Cut = visible(b)
+		l.Text, l.Cut = legible(b)
 		return l
 	}
 	words := new(mime.WordDecoder)
@@ -382,7 +391,7 @@ func (l *letter) part(h partHeader, body io.Reader, depth int) {
 	name, _ := visible([]byte(first(how["filename"], params["name"])))
 	switch {
 	case disposition != "attachment" && kind == "text/plain" && l.Text == "":
-		l.Text, l.Cut = visible(content)
+		l.Text, l.Cut = legible(content)
 	case disposition != "attachment" && kind == "text/html":
 		l.HTML = true
 	default:

@@ -72,9 +72,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.auditAboutStmt, err = db.PrepareContext(ctx, auditAbout); err != nil {
 		return nil, fmt.Errorf("error preparing query auditAbout: %w", err)
 	}
-	if q.auditBeforeStmt, err = db.PrepareContext(ctx, auditBefore); err != nil {
-		return nil, fmt.Errorf("error preparing query auditBefore: %w", err)
-	}
 	if q.auditSinceStmt, err = db.PrepareContext(ctx, auditSince); err != nil {
 		return nil, fmt.Errorf("error preparing query auditSince: %w", err)
 	}
@@ -740,11 +737,6 @@ func (q *Queries) Close() error {
 	if q.auditAboutStmt != nil {
 		if cerr := q.auditAboutStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing auditAboutStmt: %w", cerr)
-		}
-	}
-	if q.auditBeforeStmt != nil {
-		if cerr := q.auditBeforeStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing auditBeforeStmt: %w", cerr)
 		}
 	}
 	if q.auditSinceStmt != nil {
@@ -1772,7 +1764,6 @@ type Queries struct {
 	assignmentsOfCustomerStmt *sql.Stmt
 	attemptsOfStmt            *sql.Stmt
 	auditAboutStmt            *sql.Stmt
-	auditBeforeStmt           *sql.Stmt
 	auditSinceStmt            *sql.Stmt
 	batchBelowStmt            *sql.Stmt
 	bearExposureStmt          *sql.Stmt
@@ -1989,7 +1980,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		assignmentsOfCustomerStmt: q.assignmentsOfCustomerStmt,
 		attemptsOfStmt:            q.attemptsOfStmt,
 		auditAboutStmt:            q.auditAboutStmt,
-		auditBeforeStmt:           q.auditBeforeStmt,
 		auditSinceStmt:            q.auditSinceStmt,
 		batchBelowStmt:            q.batchBelowStmt,
 		bearExposureStmt:          q.bearExposureStmt,

@@ -39,8 +39,8 @@ const shape = `({
 // widest are the elements that make the page wider than the window, the
 // innermost last; empty when it is not.
 const widest = `document.documentElement.scrollWidth <= innerWidth ? [] : [document.documentElement.scrollWidth + " px"].concat(
-	[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".scroll, pre")).map(e =>
-	e.outerHTML.slice(0, 120) + " " + e.getBoundingClientRect().right).slice(-5))`
+	[...document.querySelectorAll("body *")].filter(e => !e.closest(".scroll, pre") &&
+	e.getBoundingClientRect().left + Math.max(e.scrollWidth, e.offsetWidth) > innerWidth).map(e => e.outerHTML.slice(0, 120)).slice(-5))`
 
 type pageShape struct {
 	Status   int      `json:"status"`
@@ -86,15 +86,22 @@ func (p *tab) axe(what, narrow string) {
 	}
 }
 
-// TestBrowserEveryPage goes to every page that there is, as each of its readers,
-// in a city of hostile printers: it must be accessible, light enough, whole on a
-// telephone, and do nothing that a stranger wants.
-func TestBrowserEveryPage(t *testing.T) {
+// TestBrowserCity goes to every page that there is, as each of its readers, in a
+// city of hostile printers.
+func TestBrowserCity(t *testing.T) {
+	c := openCity(t)
+	t.Run("German", c.german)
+	t.Run("a language of the user's", c.ownLanguage)
+	t.Run("every page", c.everyPage)
+}
+
+// everyPage holds that each is accessible, light enough, whole on a telephone,
+// and does nothing that a stranger wants.
+func (c *city) everyPage(t *testing.T) {
 	axe, err := os.ReadFile(filepath.Join("testdata", "axe", "axe.min.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := openCity(t)
 	b := openBrowser(t, &c.town)
 	for _, reader := range cityRoles {
 		b.tab(reader.name, 1440, false, func(p *tab) {

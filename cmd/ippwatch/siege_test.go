@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
+	"io"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"ippwatch/exposure"
 	"ippwatch/gate"
 	"ippwatch/persona"
+	"ippwatch/screen"
 	"ippwatch/store"
 )
 
@@ -29,7 +31,7 @@ type city struct {
 	town
 	dir  string
 	hood neighbourhood
-	log  *strings.Builder // of the site
+	log  journal // of the site
 }
 
 // cityRoles are who walks through it. The constituent answers for half of the
@@ -40,8 +42,8 @@ var cityRoles = []struct {
 	constituent string
 }{
 	{"public", access.RolePublic, ""},
-	{"constituent", access.RoleConstituent, "library"},
-	{"operator", access.RoleOperator, ""},
+	{"carla", access.RoleConstituent, "library"},
+	{"olga", access.RoleOperator, ""},
 }
 
 // typedIn types a command into the city, which must do it.
@@ -89,10 +91,10 @@ rules:
 
 // openCity builds the city. What a part of the site needs to have something to
 // show is added here.
-func openCity(t *testing.T, change ...func(*config.Config)) *city {
+func openCity(t *testing.T) *city {
 	t.Helper()
 	street := append(persona.Hostile(), persona.Street()[:6]...)
-	c := &city{dir: t.TempDir(), hood: openStreet(t, street), log: &strings.Builder{}}
+	c := &city{dir: t.TempDir(), hood: openStreet(t, street)}
 	c.town = town{t: t, now: time.Now().UTC(), cases: make(map[string]exposure.Exposure)}
 	_, end, err := startPost(c.dir)
 	if err != nil {
@@ -109,12 +111,12 @@ func openCity(t *testing.T, change ...func(*config.Config)) *city {
 	c.typedIn("report", "--type", "scan_ipp", "--out", filepath.Join(c.dir, "feed"))
 	c.typedIn("ingest", "shadowserver", filepath.Join(c.dir, "feed"))
 	c.typedIn("notify", "--rules", rules, "--mail-config", filepath.Join(c.dir, "mail.yaml"), "--send")
-	c.open(change...)
+	c.open()
 	return c
 }
 
 // open puts the site over the data.
-func (c *city) open(change ...func(*config.Config)) {
+func (c *city) open() {
 	t := c.t
 	st, err := store.Open(t.Context(), c.hood.data)
 	if err != nil {
@@ -149,15 +151,39 @@ func (c *city) open(change ...func(*config.Config)) {
 		t.Fatalf("the city has cases of %q only", slices.Collect(maps.Keys(c.cases)))
 	}
 	busy(t, &c.town)
-	s := &street{now: time.Now, data: c.hood.data, config: config.Default()}
+	c.gate = c.site("")
+}
+
+// site is a site over the data, with a directory of further languages or none.
+func (c *city) site(texts string) *gate.Gate {
+	c.t.Helper()
+	s := &street{now: time.Now, data: c.hood.data, config: config.Default(), Screen: screen.Screen{Out: io.Discard, Err: &c.log}}
 	s.config.Web.Rate = 0 // the tests ask much from one place
 	s.config.Web.Public = true
-	for _, f := range change {
-		f(&s.config)
+	s.config.Web.Texts = texts
+	g, err := s.newSite(c.h, s.logger())
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	if c.gate, err = s.newSite(c.h, slog.New(slog.NewJSONHandler(c.log, nil))); err != nil {
-		t.Fatal(err)
-	}
+	return g
+}
+
+// A journal keeps what many write.
+type journal struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
 }
 
 // examples is the one table of what stands for the wildcards of routes: first by

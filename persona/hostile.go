@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"ippwatch/desk"
-	"ippwatch/exposure"
 	"ippwatch/wire/ipp"
 )
 
@@ -24,9 +23,9 @@ func (h HostileName) Mark() string { return "hostile-" + h.Name }
 // window.owned.
 var HostileNames = []HostileName{
 	{"script", "hostile-script<script>window.owned=1;alert(1)</script>"},
-	{"onload", "\"><svg onload=window.owned=1;alert(1)><img src=x onerror=window.owned=1> hostile-onload"},
-	{"attribute", "' onmouseover='window.owned=1' onfocus=window.owned=1 autofocus x='hostile-attribute"},
-	{"template", "{{.}}{{template \"nav\"}}${window.owned=1}<%= 1 %>`;window.owned=1;` hostile-template"},
+	{"onload", "\">hostile-onload<svg onload=window.owned=1;alert(1)><img src=x onerror=window.owned=1>"},
+	{"attribute", "' x='hostile-attribute' onmouseover='window.owned=1' onfocus=window.owned=1 autofocus x='"},
+	{"template", "{{.}}hostile-template{{template \"nav\"}}${window.owned=1}<%= 1 %>`;window.owned=1;`"},
 	{"closes", "hostile-closes</script></style></title></textarea>--><script>window.owned=1</script>"},
 	{"address", "javascript:window.owned=1//hostile-address"},
 	{"elsewhere", "hostile-elsewhere<img src=http://evil.invalid/a.png><link rel=stylesheet href=//evil.invalid/b.css>"},
@@ -48,7 +47,8 @@ var HostileNames = []HostileName{
 }
 
 // Hostile are devices that have these names in all that a printer says of
-// itself, in the order of the table.
+// itself, in the order of the table. They are for tests alone, and do not say
+// that they are simulated: of what is simulated nobody is written to.
 func Hostile() []Persona {
 	var all []Persona
 	for _, h := range HostileNames {
@@ -96,15 +96,15 @@ func (d *hostile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(d.text) < 1000 && strings.IndexFunc(d.text, func(r rune) bool { return r < ' ' || r > '~' }) < 0 {
-		w.Header().Set("Server", d.text+" ("+exposure.SimulatedMark+")")
+		w.Header().Set("Server", d.text)
 	} else {
-		w.Header().Set("Server", d.server+" ("+exposure.SimulatedMark+")")
+		w.Header().Set("Server", d.server)
 	}
 	write(w, http.StatusOK, "text/html", []byte("<html><head><title>"+d.text+"</title></head></html>\n"))
 }
 
 func (d *hostile) ipp(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Server", d.server+" ("+exposure.SimulatedMark+")")
+	w.Header().Set("Server", d.server)
 	q, err := readRequest(r)
 	if err != nil {
 		write(w, http.StatusBadRequest, "text/html", nil)

@@ -150,7 +150,11 @@ func (c *city) open() {
 	if len(c.cases) != 2 {
 		t.Fatalf("the city has cases of %q only", slices.Collect(maps.Keys(c.cases)))
 	}
-	busy(t, &c.town)
+	for _, h := range persona.HostileNames[:4] { // an error may quote what a host said
+		if err := st.Raise(t.Context(), exposure.Alert{Name: "job-failed " + h.Mark(), Began: c.now.Add(-time.Hour), Detail: h.Text, Step: "look at " + h.Text}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c.gate = c.site("")
 }
 

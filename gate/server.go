@@ -20,6 +20,7 @@ const (
 	headerPatience = 10 * time.Second
 	readPatience   = 60 * time.Second
 	writePatience  = 60 * time.Second
+	servePatience  = 50 * time.Second // and then there is time to say so
 	idlePatience   = 2 * time.Minute
 	drainPatience  = 10 * time.Second
 	maxHeader      = 32 << 10

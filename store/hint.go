@@ -20,6 +20,32 @@ func (h *hinted) Hint() string { return h.hint }
 // Unwrap returns the error itself.
 func (h *hinted) Unwrap() error { return h.error }
 
+// A Trouble is why a database cannot be used just now, though it is whole.
+type Trouble string
+
+// Troubles.
+const (
+	NoTrouble Trouble = ""
+	// Locked says that another process holds the database.
+	Locked Trouble = "locked"
+	// FullDisk says that there is no room to write.
+	FullDisk Trouble = "full"
+)
+
+// TroubleOf tells the trouble that an error comes from, of this database or of
+// any other of SQLite.
+func TroubleOf(err error) Trouble {
+	var e *sqlite.Error
+	switch {
+	case !errors.As(err, &e):
+	case e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE, e.Code() == sqlite3.SQLITE_IOERR_WRITE, e.Code()&0xff == sqlite3.SQLITE_FULL:
+		return FullDisk
+	case e.Code()&0xff == sqlite3.SQLITE_BUSY, e.Code()&0xff == sqlite3.SQLITE_LOCKED:
+		return Locked
+	}
+	return NoTrouble
+}
+
 // explain adds a hint to those errors of SQLite that a user can end.
 func explain(err error) error {
 	var e *sqlite.Error

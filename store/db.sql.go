@@ -270,6 +270,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.holdsStmt, err = db.PrepareContext(ctx, holds); err != nil {
 		return nil, fmt.Errorf("error preparing query holds: %w", err)
 	}
+	if q.hostsOfASNStmt, err = db.PrepareContext(ctx, hostsOfASN); err != nil {
+		return nil, fmt.Errorf("error preparing query hostsOfASN: %w", err)
+	}
+	if q.hostsOfCountryStmt, err = db.PrepareContext(ctx, hostsOfCountry); err != nil {
+		return nil, fmt.Errorf("error preparing query hostsOfCountry: %w", err)
+	}
 	if q.importsStmt, err = db.PrepareContext(ctx, imports); err != nil {
 		return nil, fmt.Errorf("error preparing query imports: %w", err)
 	}
@@ -973,6 +979,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing holdsStmt: %w", cerr)
 		}
 	}
+	if q.hostsOfASNStmt != nil {
+		if cerr := q.hostsOfASNStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing hostsOfASNStmt: %w", cerr)
+		}
+	}
+	if q.hostsOfCountryStmt != nil {
+		if cerr := q.hostsOfCountryStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing hostsOfCountryStmt: %w", cerr)
+		}
+	}
 	if q.importsStmt != nil {
 		if cerr := q.importsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing importsStmt: %w", cerr)
@@ -1574,6 +1590,8 @@ type Queries struct {
 	hasIntakeStmt             *sql.Stmt
 	hasReplyStmt              *sql.Stmt
 	holdsStmt                 *sql.Stmt
+	hostsOfASNStmt            *sql.Stmt
+	hostsOfCountryStmt        *sql.Stmt
 	importsStmt               *sql.Stmt
 	intakesStmt               *sql.Stmt
 	itemsOfStmt               *sql.Stmt
@@ -1758,6 +1776,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		hasIntakeStmt:             q.hasIntakeStmt,
 		hasReplyStmt:              q.hasReplyStmt,
 		holdsStmt:                 q.holdsStmt,
+		hostsOfASNStmt:            q.hostsOfASNStmt,
+		hostsOfCountryStmt:        q.hostsOfCountryStmt,
 		importsStmt:               q.importsStmt,
 		intakesStmt:               q.intakesStmt,
 		itemsOfStmt:               q.itemsOfStmt,

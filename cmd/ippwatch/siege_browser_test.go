@@ -151,12 +151,15 @@ func (p *tab) judge(path, axe string) {
 		width  int64
 		dark   bool
 		narrow string
-	}{{1440, false, axeAll}, {1440, true, axeColour}, {390, true, axeAll}, {390, false, axeColour}} {
+		kept   bool // as a picture
+	}{{1440, false, axeAll, true}, {1440, true, axeColour, false}, {390, true, axeAll, true}, {390, false, axeColour, false}} {
 		p.look(is.width, is.dark)
 		scheme := map[bool]string{false: "light", true: "dark"}[is.dark]
 		p.axe(fmt.Sprintf("%s at %d %s", path, is.width, scheme), is.narrow)
-		p.name = fmt.Sprintf("%s-%d-%s", strings.TrimSuffix(name, "-1440-light"), is.width, scheme)
-		p.fits(slug(path))
+		p.name = fmt.Sprintf("every-%s-%d-%s", strings.TrimSuffix(name, "-1440-light"), is.width, scheme)
+		if is.kept {
+			p.fits(slug(path))
+		}
 	}
 	p.name = name
 	// WCAG 2.2, 1.4.10: nobody scrolls in two directions at 320 CSS pixels.

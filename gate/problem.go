@@ -58,21 +58,11 @@ func problemOf(err error) *Problem {
 	if big, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &Problem{Status: http.StatusRequestEntityTooLarge, Code: "too-large", Detail: fmt.Sprintf("the limit is %d bytes", big.Limit)}
 	}
-	switch store.TroubleOf(err) {
-	case store.Locked:
-		return &Problem{
-			Status: http.StatusServiceUnavailable, Code: "locked",
-			Detail: "another program holds the database, so nothing was changed: try again in a moment",
-		}
-	case store.FullDisk:
-		return &Problem{
-			Status: http.StatusServiceUnavailable, Code: "full",
-			Detail: "the disk is full, so nothing was changed, and nothing is lost: free some space where the data are, and try again",
-		}
-	case store.NoTrouble:
-	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Problem{Status: http.StatusServiceUnavailable, Code: "busy", Detail: "that took too long: try again"}
+	}
+	if trouble := store.TroubleOf(err); trouble != store.NoTrouble {
+		return &Problem{Status: http.StatusServiceUnavailable, Code: "store-" + string(trouble), Detail: "the data directory cannot be used now: " + string(trouble)}
 	}
 	return &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "it is our fault, and it is in our log"}
 }

@@ -135,7 +135,7 @@ func TestPagesOnAFullDisk(t *testing.T) {
 			break
 		}
 	}
-	if code != http.StatusServiceUnavailable || !strings.Contains(page, "The disk is full") || !strings.Contains(page, "free some space") || strings.Contains(page, "goroutine") {
+	if code != http.StatusServiceUnavailable || !strings.Contains(page, "The disk is full") || !strings.Contains(page, "Make room") || strings.Contains(page, "goroutine") {
 		t.Errorf("a change on a full disk: %d\n%s", code, page)
 	}
 	for _, path := range []string{"/", "/account", "/preferences"} {
@@ -195,7 +195,7 @@ func TestPagesWhileSomebodyHoldsTheDatabase(t *testing.T) {
 			t.Errorf("GET %s while the database is locked: %d\n%.500s", path, code, page)
 		}
 	}
-	if code, page := v.post("/account/sessions/end", url.Values{}); code != http.StatusServiceUnavailable || !strings.Contains(page, "held by another program") {
+	if code, page := v.post("/account/sessions/end", url.Values{}); code != http.StatusServiceUnavailable || !strings.Contains(page, "Somebody else holds the database") {
 		t.Errorf("a change that waits for ever: %d\n%s", code, page)
 	}
 	letGo()

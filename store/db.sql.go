@@ -129,6 +129,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.countNotesStmt, err = db.PrepareContext(ctx, countNotes); err != nil {
 		return nil, fmt.Errorf("error preparing query countNotes: %w", err)
 	}
+	if q.coverageStateStmt, err = db.PrepareContext(ctx, coverageState); err != nil {
+		return nil, fmt.Errorf("error preparing query coverageState: %w", err)
+	}
 	if q.createRunStmt, err = db.PrepareContext(ctx, createRun); err != nil {
 		return nil, fmt.Errorf("error preparing query createRun: %w", err)
 	}
@@ -254,6 +257,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.feedDaysStmt, err = db.PrepareContext(ctx, feedDays); err != nil {
 		return nil, fmt.Errorf("error preparing query feedDays: %w", err)
+	}
+	if q.feedDaysOverStmt, err = db.PrepareContext(ctx, feedDaysOver); err != nil {
+		return nil, fmt.Errorf("error preparing query feedDaysOver: %w", err)
 	}
 	if q.finishRunStmt, err = db.PrepareContext(ctx, finishRun); err != nil {
 		return nil, fmt.Errorf("error preparing query finishRun: %w", err)
@@ -494,6 +500,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.runsByStateStmt, err = db.PrepareContext(ctx, runsByState); err != nil {
 		return nil, fmt.Errorf("error preparing query runsByState: %w", err)
+	}
+	if q.runsOverStmt, err = db.PrepareContext(ctx, runsOver); err != nil {
+		return nil, fmt.Errorf("error preparing query runsOver: %w", err)
 	}
 	if q.seeSessionStmt, err = db.PrepareContext(ctx, seeSession); err != nil {
 		return nil, fmt.Errorf("error preparing query seeSession: %w", err)
@@ -744,6 +753,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing countNotesStmt: %w", cerr)
 		}
 	}
+	if q.coverageStateStmt != nil {
+		if cerr := q.coverageStateStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing coverageStateStmt: %w", cerr)
+		}
+	}
 	if q.createRunStmt != nil {
 		if cerr := q.createRunStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createRunStmt: %w", cerr)
@@ -952,6 +966,11 @@ func (q *Queries) Close() error {
 	if q.feedDaysStmt != nil {
 		if cerr := q.feedDaysStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing feedDaysStmt: %w", cerr)
+		}
+	}
+	if q.feedDaysOverStmt != nil {
+		if cerr := q.feedDaysOverStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing feedDaysOverStmt: %w", cerr)
 		}
 	}
 	if q.finishRunStmt != nil {
@@ -1354,6 +1373,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing runsByStateStmt: %w", cerr)
 		}
 	}
+	if q.runsOverStmt != nil {
+		if cerr := q.runsOverStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing runsOverStmt: %w", cerr)
+		}
+	}
 	if q.seeSessionStmt != nil {
 		if cerr := q.seeSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing seeSessionStmt: %w", cerr)
@@ -1543,6 +1567,7 @@ type Queries struct {
 	countContentsStmt         *sql.Stmt
 	countKeysBeforeStmt       *sql.Stmt
 	countNotesStmt            *sql.Stmt
+	coverageStateStmt         *sql.Stmt
 	createRunStmt             *sql.Stmt
 	deliveriesAtStmt          *sql.Stmt
 	dropAccountStmt           *sql.Stmt
@@ -1585,6 +1610,7 @@ type Queries struct {
 	exposuresOfASNStmt        *sql.Stmt
 	exposuresOfCountryStmt    *sql.Stmt
 	feedDaysStmt              *sql.Stmt
+	feedDaysOverStmt          *sql.Stmt
 	finishRunStmt             *sql.Stmt
 	forgetContentsStmt        *sql.Stmt
 	hasIntakeStmt             *sql.Stmt
@@ -1665,6 +1691,7 @@ type Queries struct {
 	runsStmt                  *sql.Stmt
 	runsBeforeStmt            *sql.Stmt
 	runsByStateStmt           *sql.Stmt
+	runsOverStmt              *sql.Stmt
 	seeSessionStmt            *sql.Stmt
 	sentByDayStmt             *sql.Stmt
 	sessionStmt               *sql.Stmt
@@ -1729,6 +1756,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		countContentsStmt:         q.countContentsStmt,
 		countKeysBeforeStmt:       q.countKeysBeforeStmt,
 		countNotesStmt:            q.countNotesStmt,
+		coverageStateStmt:         q.coverageStateStmt,
 		createRunStmt:             q.createRunStmt,
 		deliveriesAtStmt:          q.deliveriesAtStmt,
 		dropAccountStmt:           q.dropAccountStmt,
@@ -1771,6 +1799,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		exposuresOfASNStmt:        q.exposuresOfASNStmt,
 		exposuresOfCountryStmt:    q.exposuresOfCountryStmt,
 		feedDaysStmt:              q.feedDaysStmt,
+		feedDaysOverStmt:          q.feedDaysOverStmt,
 		finishRunStmt:             q.finishRunStmt,
 		forgetContentsStmt:        q.forgetContentsStmt,
 		hasIntakeStmt:             q.hasIntakeStmt,
@@ -1851,6 +1880,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		runsStmt:                  q.runsStmt,
 		runsBeforeStmt:            q.runsBeforeStmt,
 		runsByStateStmt:           q.runsByStateStmt,
+		runsOverStmt:              q.runsOverStmt,
 		seeSessionStmt:            q.seeSessionStmt,
 		sentByDayStmt:             q.sentByDayStmt,
 		sessionStmt:               q.sessionStmt,

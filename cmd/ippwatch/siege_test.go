@@ -197,8 +197,12 @@ func (c *city) examples() (byPattern map[string][]string, byWildcard map[string]
 	e := c.cases["library"]
 	return map[string][]string{
 			"/login": {"/login", "/login?next=/account"},
+			"/statistics/combined/{view}/{$}": {
+				"/statistics/combined/map/", "/statistics/combined/tree/", "/statistics/combined/time-series/?date_range=7", "/statistics/combined/table/",
+				"/statistics/combined/bar/", "/statistics/combined/map/?source=scan&tag=ipp&geo=DE",
+			},
 		}, map[string]string{
-			"case": e.Case(), "addr": e.Addr.String(), "address": e.Addr.String(), "constituent": "library", "name": "library",
+			"view": "map", "case": e.Case(), "addr": e.Addr.String(), "address": e.Addr.String(), "constituent": "library", "name": "library",
 		}
 }
 

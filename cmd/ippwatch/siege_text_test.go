@@ -91,7 +91,7 @@ func spoken(page string) []string {
 			}
 		case html.StartTagToken, html.SelfClosingTagToken:
 			for _, a := range token.Attr {
-				if slices.Contains([]string{"title", "aria-label", "placeholder", "alt", "data-label", "aria-description"}, a.Key) {
+				if slices.Contains([]string{"title", "aria-label", "alt", "data-label", "aria-description"}, a.Key) {
 					say(a.Val)
 				}
 			}
@@ -192,10 +192,10 @@ func (c *city) ownLanguage(t *testing.T) {
 }
 
 var (
-	action  = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
+	action  = regexp.MustCompile(`(?s)\{\{-? ?/\*.*?\*/ ?-?\}\}|\{\{.*?\}\}|<noscript>.*?</noscript>`)
 	english = regexp.MustCompile(`[A-Za-z]{2,}`)
 	// proper names and formats are the same in every language.
-	proper = regexp.MustCompile(`\b(ippwatch|DB-IP|UTC|CSV|JSON|NDJSON|SVG|PNG|HTML|ASN|API|URL|PDF|RSS|Atom|AS|IP|CIDR|IPP|CUPS|OpenAPI|DOT|CSAF|TCP|UDP|UUID|ID)\b`)
+	proper = regexp.MustCompile(`\b(ippwatch|DB-IP|UTC|CSV|JSON|NDJSON|SVG|PNG|HTML|ASN|API|URL|PDF|RSS|Atom|AS|IP|CIDR|IPP|CUPS|OpenAPI|DOT|CSAF|TCP|UDP|UUID|ID|MB|kB)\b`)
 )
 
 // TestTemplatesSayNothing holds that what people read stands in the catalogues.

@@ -10,6 +10,7 @@ import (
 
 	"ippwatch/access"
 	"ippwatch/answer"
+	"ippwatch/dashboard"
 	"ippwatch/gate"
 	"ippwatch/people"
 	"ippwatch/people/lease"
@@ -46,6 +47,9 @@ func (s *street) newSite(h *house, log *slog.Logger) (*gate.Gate, error) {
 func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 	site, err := web.New(web.Options{Store: h.store, Gate: g, Version: version(), Texts: s.config.Web.Texts})
 	if err != nil {
+		return nil, err
+	}
+	if err := dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()}); err != nil {
 		return nil, err
 	}
 	return site, site.Close()

@@ -217,7 +217,7 @@ func TestTemplatesSayNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, text := range spoken(action.ReplaceAllString(string(b), " ")) {
-			if word := english.FindString(proper.ReplaceAllString(text, "")); word != "" {
+			if word := english.FindString(proper.ReplaceAllString(text, "")); word != "" && !strings.Contains(text, `="`) { // an attribute inside an action
 				t.Error(fmt.Sprintf("%s says %q itself: put it into the texts", file, text))
 			}
 		}

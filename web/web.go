@@ -227,8 +227,7 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, v *gate.Visit, name,
 		return fmt.Errorf("write page %s: %w", name, err)
 	}
 	w.Header().Add("Vary", "Cookie, Accept-Language")
-	// What somebody asked for may come back in a page, and be no UTF-8.
-	return gate.Send(w, r, show.Status, "text/html; charset=utf-8", show.Cache, bytes.ToValidUTF8(b.Bytes(), []byte("\ufffd")))
+	return gate.Send(w, r, show.Status, "text/html; charset=utf-8", show.Cache, b.Bytes())
 }
 
 func (s *Site) sheet(r *http.Request, v *gate.Visit, name string, data any) *Sheet {

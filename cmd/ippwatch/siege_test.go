@@ -5,9 +5,12 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +34,8 @@ type city struct {
 	town
 	dir  string
 	hood neighbourhood
-	log  journal // of the site
+	log  journal               // of the site
+	done map[*gate.Gate]string // what somebody did with cases, at a site
 }
 
 // cityRoles are who walks through it. The constituent answers for half of the
@@ -110,7 +114,8 @@ func openCity(t *testing.T) *city {
 	// The report for machines is in the dialect of the feed, and so are its names.
 	c.typedIn("report", "--type", "scan_ipp", "--out", filepath.Join(c.dir, "feed"))
 	c.typedIn("ingest", "shadowserver", filepath.Join(c.dir, "feed"))
-	c.typedIn("notify", "--rules", rules, "--mail-config", filepath.Join(c.dir, "mail.yaml"), "--send")
+	own := c.write("ippwatch.yaml", "web: {url: 'http://ippwatch.test'}\n") // for links in mails
+	c.typedIn("notify", "--config", own, "--rules", rules, "--mail-config", filepath.Join(c.dir, "mail.yaml"), "--send")
 	c.open()
 	return c
 }
@@ -155,8 +160,37 @@ func (c *city) open() {
 			t.Fatal(err)
 		}
 	}
+	c.hear()
 	c.gate = c.site("")
 }
+
+// hear gives the archive what a sensor heard: visits with every hostile name.
+func (c *city) hear() {
+	at := c.now.Truncate(time.Minute).Add(-10 * time.Minute)
+	health := exposure.Census{V: exposure.Version, Sensor: citySensor, Began: at, Ended: at.Add(time.Minute), Transport: exposure.UDP, Health: &exposure.Health{}}
+	health.ID = exposure.NewCensusID(&health)
+	var visits []exposure.Visit
+	for i, h := range persona.HostileNames {
+		v := exposure.Visit{
+			V: exposure.Version, Observed: at, Source: exposure.Sensor, Sensor: citySensor, Kind: exposure.Knock,
+			Addr: netip.AddrFrom4([4]byte{203, 0, 113, byte(i + 1)}), Port: 4000, Spoofable: true, Transport: exposure.UDP, Door: 631, Count: 1,
+			Class: exposure.Solicitation, Severity: exposure.High, Reasons: []string{"callback"}, Evidence: []string{"asks to be called: " + h.Text},
+			UserAgent: h.Text, Browse: &exposure.Browse{URI: "ipp://" + h.Text, Info: h.Text},
+			Callback: &exposure.Solicited{URL: "ipp://" + h.Text, Host: h.Text, Port: 631, Relation: exposure.ToName},
+		}
+		v.ID = exposure.NewVisitID(&v)
+		visits = append(visits, v)
+	}
+	_, err := c.h.archive.AppendCensuses(c.t.Context(), []exposure.Census{health})
+	if err == nil {
+		_, err = c.h.archive.AppendVisits(c.t.Context(), visits)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+const citySensor = "edge-1"
 
 // site is a site over the data, with a directory of further languages or none.
 func (c *city) site(texts string) *gate.Gate {
@@ -195,15 +229,81 @@ func (j *journal) String() string {
 // page without an example fails the test.
 func (c *city) examples() (byPattern map[string][]string, byWildcard map[string]string) {
 	e := c.cases["library"]
+	message, run := "none", "none"
+	for m, err := range c.h.store.Messages(c.t.Context(), access.CLI(c.now), store.MessageFilter{Limit: 1}) {
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		message = m.ID
+	}
+	runs, err := c.h.store.Runs(c.t.Context(), access.CLI(c.now), 1)
+	if err != nil || len(runs) != 1 {
+		c.t.Fatal(runs, err)
+	}
+	run = runs[0].ID
 	return map[string][]string{
 			"/login": {"/login", "/login?next=/account"},
 			"/statistics/combined/{view}/{$}": {
 				"/statistics/combined/map/", "/statistics/combined/tree/", "/statistics/combined/time-series/?date_range=7", "/statistics/combined/table/",
 				"/statistics/combined/bar/", "/statistics/combined/map/?source=scan&tag=ipp&geo=DE",
 			},
+			"/search":              {"/search?q=" + e.Addr.String(), "/search?q=hostile"},
+			"/outreach/{id}":       {"/outreach/" + message},
+			"/cases/done/{id}":     {"/cases/done/" + c.deed()},
+			"/sensors/{name}":      {"/sensors/" + citySensor},
+			"/scans/asked":         {"/scans/asked?address=" + e.Addr.String()},
+			"/o/{token}":           {"/o/" + c.inMail("/o/")},
+			"/o/{token}/filter":    {"/o/" + c.inMail("/o/") + "/filter"},
+			"/unsubscribe/{token}": {"/unsubscribe/" + c.inMail("/unsubscribe/")},
 		}, map[string]string{
-			"view": "map", "case": e.Case(), "addr": e.Addr.String(), "address": e.Addr.String(), "constituent": "library", "name": "library",
+			"case": e.Case(), "addr": e.Addr.String(), "address": e.Addr.String(), "constituent": "library", "run": run,
 		}
+}
+
+// inMail returns the token behind the path in the mail to the library.
+func (c *city) inMail(path string) string {
+	c.t.Helper()
+	b, err := os.ReadFile(filepath.Join(c.dir, "mails", "noc@library.example.eml"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	whole := strings.ReplaceAll(string(b), "=\n", "") // as quoted-printable breaks lines
+	m := regexp.MustCompile(regexp.QuoteMeta("http://ippwatch.test"+path) + `([A-Za-z0-9_-]+)`).FindStringSubmatch(whole)
+	if m == nil {
+		return "not-in-the-mail"
+	}
+	return m[1]
+}
+
+// deed is something that an operator did with a case, if that can be done: its
+// reason is hostile, for another operator may read it.
+func (c *city) deed() string {
+	c.t.Helper()
+	const to = "/cases/do"
+	if id, ok := c.done[c.gate]; ok || !slices.ContainsFunc(c.gate.Routes(), func(r gate.Route) bool { return r.Pattern == to }) {
+		return id
+	}
+	cookie, csrf := c.login("olga")
+	e := c.cases["townhall"]
+	form := url.Values{gate.TokenField: {csrf}, "action": {"acknowledge"}, "row": {e.Case()}, "reason": {persona.HostileNames[1].Text}}
+	if len(c.done) > 0 {
+		form.Set("action", "assign")
+		form.Set("to", "j.doe")
+	}
+	r := httptest.NewRequestWithContext(c.t.Context(), http.MethodPost, "http://ippwatch.test"+to, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.AddCookie(&http.Cookie{Name: "session", Value: cookie})
+	w := httptest.NewRecorder()
+	c.gate.ServeHTTP(w, r)
+	id := w.Header().Get("Location")[strings.LastIndex(w.Header().Get("Location"), "/")+1:]
+	if w.Code != http.StatusSeeOther {
+		c.t.Errorf("POST %s: %d %.2000s", to, w.Code, w.Body)
+	}
+	if c.done == nil {
+		c.done = make(map[*gate.Gate]string)
+	}
+	c.done[c.gate] = id
+	return id
 }
 
 // pages are the addresses of all pages that a role may see, each with an example

@@ -176,7 +176,10 @@ func (c *city) ownLanguage(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "eo.yaml"), []byte(file.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := c.site(dir)
+	english := c.gate
+	defer func() { c.gate = english }()
+	c.gate = c.site(dir)
+	g := c.gate
 	for _, path := range c.pages(access.RoleOperator) {
 		body := c.ask(t, g, path, access.RoleOperator, "eo")
 		if strings.HasPrefix(body, "<a href") || body == "" { // elsewhere

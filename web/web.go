@@ -227,7 +227,7 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, v *gate.Visit, name,
 		return fmt.Errorf("write page %s: %w", name, err)
 	}
 	w.Header().Add("Vary", "Cookie, Accept-Language")
-	return gate.Send(w, r, show.Status, "text/html; charset=utf-8", show.Cache, b.Bytes())
+	return gate.Send(w, r, show.Status, "text/html; charset=utf-8", show.Cache, still(b.Bytes()))
 }
 
 func (s *Site) sheet(r *http.Request, v *gate.Visit, name string, data any) *Sheet {

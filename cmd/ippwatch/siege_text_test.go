@@ -124,7 +124,7 @@ func (c *city) german(t *testing.T) {
 	var patterns []*regexp.Regexp
 	for key, text := range en {
 		text = strings.Join(strings.Fields(text), " ")
-		if inGerman[text] || len(text) < 3 || key == "language.name" {
+		if inGerman[text] || len(text) < 5 || key == "language.name" {
 			continue
 		}
 		left[text] = key

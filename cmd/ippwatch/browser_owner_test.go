@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"ippwatch/exposure"
@@ -24,6 +27,12 @@ func TestBrowserOwner(t *testing.T) {
 		p.open(path)
 		p.reads("h1", "A print service of yours answers the whole Internet")
 		p.fits("open")
+		p.onPaper(true)
+		if shown := evaluate[string](p, "getComputedStyle(document.querySelector('.owner form')).display"); shown != "none" {
+			t.Errorf("a form on paper is shown as %s", shown)
+		}
+		p.fits("paper")
+		p.onPaper(false)
 		p.do(chromedp.Click(chromedp.CSS(".tools a")))
 		p.reads("h1", "Ein Druckdienst von Ihnen antwortet dem ganzen Internet")
 		p.reads(".steps", "Jetzt noch einmal prüfen")
@@ -116,4 +125,17 @@ func TestBrowserOwner(t *testing.T) {
 	if log := e.daemon.String(); len(token) == 0 || strings.Contains(log, token) {
 		t.Error("the log has the token")
 	}
+}
+
+// onPaper shows the page as it would be printed.
+func (p *tab) onPaper(on bool) {
+	p.t.Helper()
+	media := ""
+	if on {
+		media = "print"
+	}
+	p.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media})
+		return err
+	}))
 }

@@ -69,11 +69,11 @@ func TestBrowserOwner(t *testing.T) {
 		p.reads("#now", "We write to you again")
 	})
 	b.tab("owner-check", 390, false, func(p *tab) {
-		p.open(path)
+		p.open(path + "?lang=de")
 		p.fits("before")
 		// Nothing is loaded again from here on: what follows comes by itself.
 		p.do(chromedp.Click(chromedp.CSS("button.go")))
-		p.reads(".door [role=status]", "It is still open.")
+		p.reads(".door [role=status]", "Es ist noch offen.")
 		p.fits("still-open")
 		e.condition(st, exposure.Confirmed)
 		e.close()
@@ -84,6 +84,8 @@ func TestBrowserOwner(t *testing.T) {
 		p.reads(".door .state", "closed when we looked")
 		p.fits("closed")
 		e.condition(st, exposure.OneClean)
+		p.do(chromedp.Click(chromedp.CSS(".door [role=status] a")))
+		p.reads("h1", "It looks closed; we look once more")
 		e.history(st, "owner via link "+e.theLink(st).ID, "asked for a look at")
 		// What a page says elsewhere must not name where it was.
 		if referrer := evaluate[string](p, `document.querySelector('meta[name="referrer"]')?.content ?? ""`); referrer != "" {

@@ -169,7 +169,9 @@ func (g *Gate) serve(w *answer, r *http.Request, v *Visit) error {
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 	}
 	if route.Kind != Asset {
-		if err := g.identify(w, r, v); err != nil {
+		err := g.identify(w, r, v)
+		g.tell(w.Header(), v)
+		if err != nil {
 			return err
 		}
 	}

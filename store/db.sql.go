@@ -219,6 +219,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dropPleasStmt, err = db.PrepareContext(ctx, dropPleas); err != nil {
 		return nil, fmt.Errorf("error preparing query dropPleas: %w", err)
 	}
+	if q.dropRepeatStmt, err = db.PrepareContext(ctx, dropRepeat); err != nil {
+		return nil, fmt.Errorf("error preparing query dropRepeat: %w", err)
+	}
+	if q.dropRepeatsStmt, err = db.PrepareContext(ctx, dropRepeats); err != nil {
+		return nil, fmt.Errorf("error preparing query dropRepeats: %w", err)
+	}
 	if q.dropRunStmt, err = db.PrepareContext(ctx, dropRun); err != nil {
 		return nil, fmt.Errorf("error preparing query dropRun: %w", err)
 	}
@@ -257,6 +263,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.endCheckStmt, err = db.PrepareContext(ctx, endCheck); err != nil {
 		return nil, fmt.Errorf("error preparing query endCheck: %w", err)
+	}
+	if q.endRepeatStmt, err = db.PrepareContext(ctx, endRepeat); err != nil {
+		return nil, fmt.Errorf("error preparing query endRepeat: %w", err)
 	}
 	if q.exclusionsStmt, err = db.PrepareContext(ctx, exclusions); err != nil {
 		return nil, fmt.Errorf("error preparing query exclusions: %w", err)
@@ -498,6 +507,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.putPleaStmt, err = db.PrepareContext(ctx, putPlea); err != nil {
 		return nil, fmt.Errorf("error preparing query putPlea: %w", err)
 	}
+	if q.putRepeatStmt, err = db.PrepareContext(ctx, putRepeat); err != nil {
+		return nil, fmt.Errorf("error preparing query putRepeat: %w", err)
+	}
 	if q.putReplyStmt, err = db.PrepareContext(ctx, putReply); err != nil {
 		return nil, fmt.Errorf("error preparing query putReply: %w", err)
 	}
@@ -524,6 +536,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.releaseRunStmt, err = db.PrepareContext(ctx, releaseRun); err != nil {
 		return nil, fmt.Errorf("error preparing query releaseRun: %w", err)
+	}
+	if q.repeatStmt, err = db.PrepareContext(ctx, repeat); err != nil {
+		return nil, fmt.Errorf("error preparing query repeat: %w", err)
 	}
 	if q.repliesToStmt, err = db.PrepareContext(ctx, repliesTo); err != nil {
 		return nil, fmt.Errorf("error preparing query repliesTo: %w", err)
@@ -969,6 +984,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dropPleasStmt: %w", cerr)
 		}
 	}
+	if q.dropRepeatStmt != nil {
+		if cerr := q.dropRepeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropRepeatStmt: %w", cerr)
+		}
+	}
+	if q.dropRepeatsStmt != nil {
+		if cerr := q.dropRepeatsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropRepeatsStmt: %w", cerr)
+		}
+	}
 	if q.dropRunStmt != nil {
 		if cerr := q.dropRunStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropRunStmt: %w", cerr)
@@ -1032,6 +1057,11 @@ func (q *Queries) Close() error {
 	if q.endCheckStmt != nil {
 		if cerr := q.endCheckStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing endCheckStmt: %w", cerr)
+		}
+	}
+	if q.endRepeatStmt != nil {
+		if cerr := q.endRepeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endRepeatStmt: %w", cerr)
 		}
 	}
 	if q.exclusionsStmt != nil {
@@ -1434,6 +1464,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing putPleaStmt: %w", cerr)
 		}
 	}
+	if q.putRepeatStmt != nil {
+		if cerr := q.putRepeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putRepeatStmt: %w", cerr)
+		}
+	}
 	if q.putReplyStmt != nil {
 		if cerr := q.putReplyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putReplyStmt: %w", cerr)
@@ -1477,6 +1512,11 @@ func (q *Queries) Close() error {
 	if q.releaseRunStmt != nil {
 		if cerr := q.releaseRunStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing releaseRunStmt: %w", cerr)
+		}
+	}
+	if q.repeatStmt != nil {
+		if cerr := q.repeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing repeatStmt: %w", cerr)
 		}
 	}
 	if q.repliesToStmt != nil {
@@ -1773,6 +1813,8 @@ type Queries struct {
 	dropOutboxHoldStmt        *sql.Stmt
 	dropParkedStmt            *sql.Stmt
 	dropPleasStmt             *sql.Stmt
+	dropRepeatStmt            *sql.Stmt
+	dropRepeatsStmt           *sql.Stmt
 	dropRunStmt               *sql.Stmt
 	dropSessionStmt           *sql.Stmt
 	dropSessionNamedStmt      *sql.Stmt
@@ -1786,6 +1828,7 @@ type Queries struct {
 	endAlertStmt              *sql.Stmt
 	endAssignmentStmt         *sql.Stmt
 	endCheckStmt              *sql.Stmt
+	endRepeatStmt             *sql.Stmt
 	exclusionsStmt            *sql.Stmt
 	exposureOfStmt            *sql.Stmt
 	exposuresAtStmt           *sql.Stmt
@@ -1866,6 +1909,7 @@ type Queries struct {
 	putOutboxHoldStmt         *sql.Stmt
 	putParkedStmt             *sql.Stmt
 	putPleaStmt               *sql.Stmt
+	putRepeatStmt             *sql.Stmt
 	putReplyStmt              *sql.Stmt
 	putSessionStmt            *sql.Stmt
 	putStatusStmt             *sql.Stmt
@@ -1875,6 +1919,7 @@ type Queries struct {
 	raiseGenerationStmt       *sql.Stmt
 	raisePeopleStmt           *sql.Stmt
 	releaseRunStmt            *sql.Stmt
+	repeatStmt                *sql.Stmt
 	repliesToStmt             *sql.Stmt
 	resendLinkStmt            *sql.Stmt
 	resentToStmt              *sql.Stmt
@@ -1984,6 +2029,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		dropOutboxHoldStmt:        q.dropOutboxHoldStmt,
 		dropParkedStmt:            q.dropParkedStmt,
 		dropPleasStmt:             q.dropPleasStmt,
+		dropRepeatStmt:            q.dropRepeatStmt,
+		dropRepeatsStmt:           q.dropRepeatsStmt,
 		dropRunStmt:               q.dropRunStmt,
 		dropSessionStmt:           q.dropSessionStmt,
 		dropSessionNamedStmt:      q.dropSessionNamedStmt,
@@ -1997,6 +2044,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		endAlertStmt:              q.endAlertStmt,
 		endAssignmentStmt:         q.endAssignmentStmt,
 		endCheckStmt:              q.endCheckStmt,
+		endRepeatStmt:             q.endRepeatStmt,
 		exclusionsStmt:            q.exclusionsStmt,
 		exposureOfStmt:            q.exposureOfStmt,
 		exposuresAtStmt:           q.exposuresAtStmt,
@@ -2077,6 +2125,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		putOutboxHoldStmt:         q.putOutboxHoldStmt,
 		putParkedStmt:             q.putParkedStmt,
 		putPleaStmt:               q.putPleaStmt,
+		putRepeatStmt:             q.putRepeatStmt,
 		putReplyStmt:              q.putReplyStmt,
 		putSessionStmt:            q.putSessionStmt,
 		putStatusStmt:             q.putStatusStmt,
@@ -2086,6 +2135,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		raiseGenerationStmt:       q.raiseGenerationStmt,
 		raisePeopleStmt:           q.raisePeopleStmt,
 		releaseRunStmt:            q.releaseRunStmt,
+		repeatStmt:                q.repeatStmt,
 		repliesToStmt:             q.repliesToStmt,
 		resendLinkStmt:            q.resendLinkStmt,
 		resentToStmt:              q.resentToStmt,

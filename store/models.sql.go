@@ -320,6 +320,16 @@ type pleaRow struct {
 	Answer    string
 }
 
+type repeatRow struct {
+	Caller string
+	Word   string
+	Digest []byte
+	At     instant
+	Status int64
+	Kind   string
+	Body   []byte
+}
+
 type replyRow struct {
 	Digest  string
 	File    string

@@ -251,6 +251,9 @@ type MessageFilter struct {
 	States []MessageState
 	Run    string
 	Limit  int // 0: none
+	// Before and BeforeID go on behind the message that was planned then.
+	Before   time.Time
+	BeforeID string
 }
 
 // Messages returns messages, the newest first, with the exposures as they were
@@ -270,6 +273,9 @@ func (s *Store) Messages(ctx context.Context, v access.View, f MessageFilter) it
 			return
 		}
 		arg := messagesParams{Before: math.MaxInt64, States: in, Name: f.Run, N: page}
+		if f.BeforeID != "" {
+			arg.Before, arg.BeforeID = instant{f.Before}.nanoseconds(), f.BeforeID
+		}
 		for n := 0; ; {
 			rows, err := s.read.messages(ctx, arg)
 			if err != nil {

@@ -130,15 +130,21 @@ func (s *street) officeNeeds(f *officeFlags, mail bool) error {
 }
 
 func (s *street) newOffice(ctx context.Context, h *house, f *officeFlags, mail bool) (*outreach.Office, error) {
+	if err := s.pass(ctx, h); err != nil {
+		return nil, err
+	}
+	return s.bareOffice(ctx, h, f, mail)
+}
+
+// bareOffice opens what outreach needs, and lets no time pass for the cases: a
+// page that is looked at changes nothing.
+func (s *street) bareOffice(ctx context.Context, h *house, f *officeFlags, mail bool) (*outreach.Office, error) {
 	rules := s.config.Outreach // orders about a message need none
 	if f.rules != "" {
 		var err error
 		if rules, err = f.readRules(); err != nil {
 			return nil, err
 		}
-	}
-	if err := s.pass(ctx, h); err != nil {
-		return nil, err
 	}
 	o := &outreach.Office{Store: h.store, Tracker: h.tracker(), Rules: &rules, View: s.view(), Now: s.now}
 	registry := people.NewRegistry(h.store)

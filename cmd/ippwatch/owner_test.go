@@ -267,27 +267,27 @@ func (e *estate) link() (path, token string) {
 	return linkIn(e.t, e.post.takes(e.t, "owner@shop.example", 1))
 }
 
-// A guest is a browser without a script.
-type guest struct {
+// A caller is a browser without a script.
+type caller struct {
 	t    *testing.T
 	base string
 	c    *http.Client
 }
 
-func (e *estate) guest() *guest {
+func (e *estate) guest() *caller {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	return &guest{e.t, e.base, &http.Client{Jar: jar, Timeout: postPatience}}
+	return &caller{e.t, e.base, &http.Client{Jar: jar, Timeout: postPatience}}
 }
 
-func (g *guest) get(path string) (int, string, http.Header) {
+func (g *caller) get(path string) (int, string, http.Header) {
 	g.t.Helper()
 	return g.do(http.MethodGet, path, "")
 }
 
-func (g *guest) do(method, path, form string) (int, string, http.Header) {
+func (g *caller) do(method, path, form string) (int, string, http.Header) {
 	g.t.Helper()
 	r, err := http.NewRequestWithContext(g.t.Context(), method, g.base+path, strings.NewReader(form))
 	if err != nil {
@@ -313,7 +313,7 @@ func (g *guest) do(method, path, form string) (int, string, http.Header) {
 var csrfField = regexp.MustCompile(`name="csrf" value="([^"]+)"`)
 
 // post sends a form of a page.
-func (g *guest) post(page, action string, values url.Values) (int, string) {
+func (g *caller) post(page, action string, values url.Values) (int, string) {
 	g.t.Helper()
 	_, body, _ := g.get(page)
 	if m := csrfField.FindStringSubmatch(body); m != nil {
@@ -359,7 +359,7 @@ func (e *estate) runs(st *store.Store) int {
 
 // outcome reloads the page until a check has ended, as a browser without a
 // script does.
-func (g *guest) outcome(path, want string) string {
+func (g *caller) outcome(path, want string) string {
 	g.t.Helper()
 	body := ""
 	for began := time.Now(); time.Since(began) < postPatience; time.Sleep(200 * time.Millisecond) {

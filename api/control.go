@@ -92,7 +92,7 @@ func (d *door) control() {
 		about: "Every change, and every look at hosts by somebody with a name.", query: "?what=exclude",
 	}, func(ctx context.Context, v *gate.Visit, in *auditList, place []string, n int) iter.Seq2[entry[store.Action], error] {
 		fail := failing[store.Action]
-		f := store.AuditFilter{Since: in.Since, Until: in.Until, Who: in.Who, What: in.What, Limit: n}
+		f := store.AuditFilter{Since: in.Since, Before: in.Until, Who: in.Who, What: in.What, Size: n}
 		if err := years(in.Since, in.Until); err != nil {
 			return fail(err)
 		}
@@ -101,14 +101,14 @@ func (d *door) control() {
 			if err != nil || seq < 1 || len(place) != 1 {
 				return fail(badPlace())
 			}
-			f.Before = seq
-		}
-		all, err := d.Store.AuditLog(ctx, v.View, f)
-		if err != nil {
-			return fail(err)
+			f.After = seq
 		}
 		return func(yield func(entry[store.Action], error) bool) {
-			for _, a := range all {
+			for a, err := range d.Store.AuditLog(ctx, v.View, f) {
+				if err != nil {
+					yield(entry[store.Action]{}, err)
+					return
+				}
 				if !yield(entry[store.Action]{a.Action, []string{strconv.FormatInt(a.Seq, 10)}}, nil) {
 					return
 				}

@@ -12,9 +12,3 @@ UPDATE repeats SET status = @status, kind = @kind, body = @body WHERE caller = @
 
 -- name: dropRepeat :exec
 DELETE FROM repeats WHERE caller = @caller AND word = @word AND status = 0;
-
--- name: auditBefore :many
-SELECT * FROM audit
-WHERE seq < @before AND at >= @since AND at < @until
-  AND (who = CAST(@who AS TEXT) OR CAST(@who AS TEXT) = '') AND (what = CAST(@what AS TEXT) OR CAST(@what AS TEXT) = '')
-ORDER BY seq DESC LIMIT @n;

@@ -9,58 +9,6 @@ import (
 	"context"
 )
 
-const auditBefore = `-- name: auditBefore :many
-SELECT seq, at, who, what, detail FROM audit
-WHERE seq < ?1 AND at >= ?2 AND at < ?3
-  AND (who = CAST(?4 AS TEXT) OR CAST(?4 AS TEXT) = '') AND (what = CAST(?5 AS TEXT) OR CAST(?5 AS TEXT) = '')
-ORDER BY seq DESC LIMIT ?6
-`
-
-type auditBeforeParams struct {
-	Before int64
-	Since  instant
-	Until  instant
-	Who    string
-	What   string
-	N      int64
-}
-
-func (q *Queries) auditBefore(ctx context.Context, arg auditBeforeParams) ([]auditRow, error) {
-	rows, err := q.query(ctx, q.auditBeforeStmt, auditBefore,
-		arg.Before,
-		arg.Since,
-		arg.Until,
-		arg.Who,
-		arg.What,
-		arg.N,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []auditRow
-	for rows.Next() {
-		var i auditRow
-		if err := rows.Scan(
-			&i.Seq,
-			&i.At,
-			&i.Who,
-			&i.What,
-			&i.Detail,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const dropRepeat = `-- name: dropRepeat :exec
 DELETE FROM repeats WHERE caller = ?1 AND word = ?2 AND status = 0
 `

@@ -5,10 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
-
-	"ippwatch/access"
 )
 
 // Why a request that has an Idempotency-Key is not served.
@@ -70,45 +67,4 @@ func (s *Store) DropRepeat(ctx context.Context, caller, word string) error {
 	return s.change(ctx, "give an idempotency key back", func(q *Queries) error {
 		return q.dropRepeat(ctx, dropRepeatParams{Caller: caller, Word: word})
 	})
-}
-
-// maxSequence is behind every entry of the audit log.
-const maxSequence = 1<<63 - 1
-
-// An AuditFilter narrows the audit log. The zero filter takes all of it.
-type AuditFilter struct {
-	Since, Until time.Time // Since <= at < Until; zero: no bound
-	Who, What    string
-	Before       int64 // go on behind this entry; 0: from the newest
-	Limit        int
-}
-
-// A NumberedAction is an entry of the audit log with its number.
-type NumberedAction struct {
-	Seq int64
-	Action
-}
-
-// AuditLog returns what was done, the newest first; none to a view that may not
-// read it.
-func (s *Store) AuditLog(ctx context.Context, v access.View, f AuditFilter) ([]NumberedAction, error) {
-	if !v.May(access.Audit) {
-		return nil, nil
-	}
-	arg := auditBeforeParams{Before: maxSequence, Since: instant{f.Since}, Until: endOfTime(), Who: f.Who, What: f.What, N: int64(f.Limit)}
-	if f.Before > 0 {
-		arg.Before = f.Before
-	}
-	if !f.Until.IsZero() {
-		arg.Until = instant{f.Until}
-	}
-	rows, err := s.read.auditBefore(ctx, arg)
-	if err != nil {
-		return nil, fmt.Errorf("read audit log: %w", explain(err))
-	}
-	out := make([]NumberedAction, 0, len(rows))
-	for _, row := range rows {
-		out = append(out, NumberedAction{Seq: row.Seq, Action: Action{At: row.At.Time, Who: row.Who, What: row.What, Detail: row.Detail}})
-	}
-	return out, nil
 }

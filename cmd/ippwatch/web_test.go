@@ -181,7 +181,8 @@ var wildcard = regexp.MustCompile(`\{([a-z_]+)(\.\.\.)?\}`)
 func (c *town) path(pattern, constituent string) string {
 	k := c.cases[constituent]
 	fills := map[string]string{
-		"file": "none", "case": k.Case(), "address": k.Addr.String(), "constituent": constituent, "token": "none", "id": "none", "view": "map",
+		"file": "none", "case": k.Case(), "address": k.Addr.String(), "constituent": constituent, "token": "none", "id": "none", "method": "none",
+		"view": "map", "order": "approve",
 	}
 	return wildcard.ReplaceAllStringFunc(strings.Replace(pattern, "{$}", "", 1), func(w string) string {
 		name := wildcard.FindStringSubmatch(w)[1]
@@ -412,6 +413,9 @@ func TestWhatEveryRouteSays(t *testing.T) {
 		}
 		if referrer := h.Get("Referrer-Policy"); referrer != "same-origin" && referrer != "no-referrer" {
 			t.Errorf("%s %s: Referrer-Policy = %q", route.Method, route.Pattern, referrer)
+		}
+		if referrer := h.Get("Referrer-Policy"); strings.Contains(route.Pattern, "{token") && referrer != "no-referrer" {
+			t.Errorf("%s %s has a secret in its address: Referrer-Policy = %q", route.Method, route.Pattern, referrer)
 		}
 	}
 }

@@ -229,7 +229,7 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, v *gate.Visit, name,
 		return fmt.Errorf("write page %s: %w", name, err)
 	}
 	w.Header().Add("Vary", "Cookie, Accept-Language")
-	return gate.Send(w, r, show.Status, "text/html; charset=utf-8", show.Cache, b.Bytes())
+	return gate.Send(w, r, show.Status, "text/html; charset=utf-8", show.Cache, still(b.Bytes()))
 }
 
 func (s *Site) sheet(r *http.Request, v *gate.Visit, name string, data any) *Sheet {
@@ -241,7 +241,7 @@ func (s *Site) sheet(r *http.Request, v *gate.Visit, name string, data any) *She
 	if r.URL.Path == searchPath {
 		sh.Sought = r.URL.Query().Get("q")
 	}
-	if r.Method != http.MethodGet || v.Route != nil && strings.Contains(v.Route.Pattern, "{token") {
+	if r.Method != http.MethodGet || name == "problem" || v.Route != nil && strings.Contains(v.Route.Pattern, "{token") {
 		sh.Path = "/" // nowhere to come back to
 	}
 	for _, l := range s.nav {

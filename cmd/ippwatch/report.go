@@ -53,6 +53,9 @@ holds what the type holds.`,
 			if err := f.check(); err != nil {
 				return err
 			}
+			if s.remote != nil {
+				return s.reportThere(ctx, f)
+			}
 			return s.read(ctx, func(h *house) error { return s.report(ctx, h, f) })
 		}),
 	}
@@ -73,7 +76,8 @@ holds what the type holds.`,
 	})
 	_ = cmd.MarkFlagFilename("constituents", "yaml", "yml")
 	_ = cmd.MarkFlagDirname("out")
-	return cmd
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return s.refuseThere(cmd, "constituents") }
+	return there(cmd)
 }
 
 func typeWords() []string {
@@ -265,10 +269,14 @@ func (s *street) writeAll(dir string, jobs []report.Job, cover report.Cover) err
 		}
 		files = append(files, written{filepath.Join(dir, name), j.Name, string(j.Type), n})
 	}
+	return s.showWritten(files, cover.Date)
+}
+
+func (s *street) showWritten(files []written, day time.Time) error {
 	return screen.Listing[written]{
 		Columns: []string{"rows", "constituent", "type", "file"},
 		Cells:   func(w written) []string { return []string{fmt.Sprint(w.Rows), w.Constituent, w.Type, w.File} },
-		Empty:   "nothing was found on " + cover.Date.Format(time.DateOnly) + "; no report was written",
+		Empty:   "nothing was found on " + day.Format(time.DateOnly) + "; no report was written",
 	}.Show(&s.Screen, files)
 }
 

@@ -13,6 +13,8 @@ import (
 	"ippwatch/api/shadowserver"
 	"ippwatch/dashboard"
 	"ippwatch/gate"
+	"ippwatch/office"
+	"ippwatch/outreach"
 	"ippwatch/people"
 	"ippwatch/people/lease"
 	"ippwatch/web"
@@ -50,13 +52,38 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()}); err != nil {
-		return nil, err
-	}
-	if err := shadowserver.Add(shadowserver.Options{Gate: g, Store: h.store, Archive: h.archive}); err != nil {
-		return nil, err
+	for _, add := range []func() error{
+		func() error { return s.addAPI(h, site) },
+		func() error {
+			return dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()})
+		},
+		func() error {
+			return shadowserver.Add(shadowserver.Options{Gate: g, Store: h.store, Archive: h.archive})
+		},
+		func() error { return s.addOwner(site, h, g) },
+		func() error { return office.Add(site, s.officeOptions(h)) },
+	} {
+		if err := add(); err != nil {
+			return nil, err
+		}
 	}
 	return site, site.Close()
+}
+
+// officeOptions are what the pages for cases and people need.
+func (s *street) officeOptions(h *house) office.Options {
+	return office.Options{
+		Store: h.store, Archive: h.archive, Tracker: h.tracker(), People: people.NewRegistry(h.store),
+		Outreach: func(ctx context.Context, mail bool) (*outreach.Office, error) {
+			switch {
+			case mail && len(s.config.Outreach.Rules) == 0:
+				return nil, office.ErrNoRules
+			case mail && s.config.Mail.Host == "":
+				return nil, office.ErrNoMail
+			}
+			return s.bareOffice(ctx, h, &officeFlags{}, mail)
+		},
+	}
 }
 
 // leases tells what a constituent has as a customer.

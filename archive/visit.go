@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -68,7 +69,15 @@ type VisitQuery struct {
 	From, To time.Time // From <= Observed < To
 	Source   exposure.Source
 	Kind     exposure.VisitKind
+	Addr     netip.Addr // of the stranger
 	Limit    int
+	After    VisitPlace // go on behind this one; zero: from the start
+}
+
+// A VisitPlace is a place in the order of visits, behind one of them.
+type VisitPlace struct {
+	At time.Time
+	ID exposure.ID
 }
 
 // Visits yields the visits that the view may see, in the order of time: a
@@ -88,6 +97,12 @@ func (a *Archive) Visits(ctx context.Context, view access.View, q VisitQuery) it
 		}
 		if q.Kind != "" {
 			where.and(`kind = ?`, blob(q.Kind))
+		}
+		if q.Addr.IsValid() {
+			where.and(`addr = ?`, form.AddrBytes(q.Addr))
+		}
+		if !q.After.At.IsZero() {
+			where.and(`(observed, id) > (?, ?)`, nanoseconds(q.After.At), form.AppendID(nil, q.After.ID))
 		}
 		rows, err := a.read.QueryContext(ctx, `SELECT body FROM visit WHERE `+strings.Join(where.parts, ` AND `)+` ORDER BY observed, id`, where.args...)
 		if err != nil {

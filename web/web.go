@@ -34,6 +34,8 @@ type Options struct {
 	Version string
 	// Texts is a directory with catalogues of further languages; empty: none.
 	Texts string
+	// Generated says on every page that nothing of what it shows is real.
+	Generated bool
 }
 
 // A Part is some pages of the site.
@@ -308,6 +310,9 @@ func (s *Sheet) Day(t time.Time) template.HTML {
 // May reports whether the visitor may do it: read, answer, change, administer,
 // audit.
 func (s *Sheet) May(what string) bool { return s.Visit.May(access.Right(what)) }
+
+// Generated reports whether nothing of what is shown is real.
+func (s *Sheet) Generated() bool { return s.site.Generated }
 
 // Themes are those that there are.
 func (s *Sheet) Themes() []string { return []string{"auto", "light", "dark"} }

@@ -77,7 +77,7 @@ func (s *street) check(f *checkFlags, files []string) error {
 		return err
 	}
 	if f.policy == "" {
-		p = anyNetwork(at)
+		p = filter.AnyNetwork(at)
 	}
 	texts, err := s.platformTexts(files)
 	if err != nil {
@@ -90,10 +90,10 @@ func (s *street) check(f *checkFlags, files []string) error {
 	report := filter.Check(p.Form(s.now(), false), got)
 	var rows []packetRow
 	for _, l := range report.Leaks {
-		rows = append(rows, packetRow{What: passes(l), At: l.Interface, Packets: l.Packets.String(), Witness: l.Witness.String(), Rule: l.Rule, By: byWords(l.By), Line: l.By.Line})
+		rows = append(rows, packetRow{What: passes(l), At: l.Interface, Packets: l.Packets.String(), Witness: l.Witness.String(), Rule: l.Rule, By: l.Decided(), Line: l.By.Line})
 	}
 	for _, l := range report.Blocked {
-		rows = append(rows, packetRow{What: "blocked", At: l.Interface, Packets: l.Packets.String(), Witness: l.Witness.String(), Rule: l.Rule, By: byWords(l.By), Line: l.By.Line})
+		rows = append(rows, packetRow{What: "blocked", At: l.Interface, Packets: l.Packets.String(), Witness: l.Witness.String(), Rule: l.Rule, By: l.Decided(), Line: l.By.Line})
 	}
 	for _, l := range report.Unverified {
 		rows = append(rows, packetRow{What: "unverified", File: l.File, Line: l.Number, Text: l.Text, Why: l.Why})
@@ -121,19 +121,6 @@ func passes(l filter.Leak) string {
 		return "may pass"
 	}
 	return "passes"
-}
-
-// byWords names the rule of a text that decided.
-func byWords(r acl.Rule) string {
-	switch {
-	case r.Line == 0 && r.Name == "":
-		return "no filter"
-	case r.Line == 0:
-		return "the end of " + r.Name
-	case r.Name == "":
-		return fmt.Sprintf("line %d", r.Line)
-	}
-	return fmt.Sprintf("line %d, %s", r.Line, r.Name)
 }
 
 func (s *street) showPackets(rows []packetRow, table func()) error {
@@ -168,12 +155,12 @@ func (s *street) showCheck(r filter.Report) {
 	for _, l := range r.Leaks {
 		say("%s: %s", passes(l), l.Packets)
 		say("    such as: %s", l.Witness)
-		say("    the policy drops it (%s); what decides: %s", l.Rule, byWords(l.By))
+		say("    the policy drops it (%s); what decides: %s", l.Rule, l.Decided())
 	}
 	for _, l := range r.Blocked {
 		say("blocked: %s", l.Packets)
 		say("    such as: %s", l.Witness)
-		say("    the policy excepts it (%s); what decides: %s", l.Rule, byWords(l.By))
+		say("    the policy excepts it (%s); what decides: %s", l.Rule, l.Decided())
 	}
 	for _, l := range r.Unverified {
 		say("unverified: %s", unverified(l))

@@ -121,33 +121,9 @@ func (s *street) metrics(ctx context.Context, f *metricsFlags) error {
 	}
 	o.Arms, o.ByArm = holdout.Percent > 0, f.by == "arm"
 	return s.read(ctx, func(h *house) error {
-		directory, err := s.whom(ctx, h, f.constituents, f.by == "constituent", "--by constituent")
+		report, simulated, err := s.countMetrics(ctx, h, f, &o, holdout)
 		if err != nil {
 			return err
-		}
-		if o.FirstLook, err = h.firstLook(ctx, s.view()); err != nil {
-			return err
-		}
-		counted := tally.New(o)
-		sorter := sorter{by: f.by, directory: directory, holdout: holdout}
-		simulated := 0
-		for spell, err := range tally.Spells(h.store.ExposuresInBrief(ctx, s.view()), h.store.TransitionsByHost(ctx, s.view()), h.former(ctx, s.view())) {
-			if err != nil {
-				return err
-			}
-			if spell.Case.Simulated {
-				simulated++
-			}
-			counted.Add(&spell, sorter.place(&spell.Case))
-		}
-		report := counted.Report()
-		if f.by == "severity" {
-			slices.SortStableFunc(report.Groups, func(a, b tally.Group) int {
-				return exposure.Severity(a.Name).Rank() - exposure.Severity(b.Name).Rank()
-			})
-		}
-		if f.by == "" {
-			report.Groups = nil
 		}
 		if simulated > 0 {
 			s.Note("%s of simulated hosts", screen.Count(simulated, "case is", "cases are"))
@@ -157,6 +133,39 @@ func (s *street) metrics(ctx context.Context, f *metricsFlags) error {
 		}
 		return s.showMetrics(&report, o)
 	})
+}
+
+// countMetrics counts what the flags ask for, and how many cases are of simulated
+// hosts.
+func (s *street) countMetrics(ctx context.Context, h *house, f *metricsFlags, o *tally.Options, holdout tally.Holdout) (report tally.Report, simulated int, err error) {
+	directory, err := s.whom(ctx, h, f.constituents, f.by == "constituent", "--by constituent")
+	if err != nil {
+		return report, 0, err
+	}
+	if o.FirstLook, err = h.firstLook(ctx, s.view()); err != nil {
+		return report, 0, err
+	}
+	counted := tally.New(*o)
+	sorter := sorter{by: f.by, directory: directory, holdout: holdout}
+	for spell, err := range tally.Spells(h.store.ExposuresInBrief(ctx, s.view()), h.store.TransitionsByHost(ctx, s.view()), h.former(ctx, s.view())) {
+		if err != nil {
+			return report, 0, err
+		}
+		if spell.Case.Simulated {
+			simulated++
+		}
+		counted.Add(&spell, sorter.place(&spell.Case))
+	}
+	report = counted.Report()
+	if f.by == "severity" {
+		slices.SortStableFunc(report.Groups, func(a, b tally.Group) int {
+			return exposure.Severity(a.Name).Rank() - exposure.Severity(b.Name).Rank()
+		})
+	}
+	if f.by == "" {
+		report.Groups = nil
+	}
+	return report, simulated, nil
 }
 
 // whom is the directory of who is responsible for what; nobody is an error if

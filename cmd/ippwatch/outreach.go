@@ -160,20 +160,33 @@ func (s *street) bareOffice(ctx context.Context, h *house, f *officeFlags, mail 
 	}
 	o.Texts = reading()
 	o.Observe = h.observe
+	if o.Pages = s.pages(); o.Pages.URL != "" && f.constituents != "" {
+		s.Note("mails have no link to a page: whose a page is comes from the constituents that were imported, and not from %s", f.constituents)
+		o.Pages = outreach.Pages{}
+	}
 	if !mail {
 		return o, nil
 	}
-	name, how := s.configFile+": mail", s.config.Mail
+	name, how := s.configFile+": mail", s.config.Letters()
 	if f.mail != "" {
 		name = f.mail
 		if how, err = readMailConfig(f.mail); err != nil {
 			return nil, err
 		}
+		with := s.config
+		with.Mail = how
+		how = with.Letters()
 	}
 	if o.Writer, o.Mailer, err = how.Open(os.Getenv); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return o, nil
+}
+
+// pages are where contacts look at their own cases; the zero value if nobody
+// serves them.
+func (s *street) pages() outreach.Pages {
+	return outreach.Pages{URL: s.config.Web.URL, Life: s.config.Web.Links}
 }
 
 func (f *officeFlags) readRules() (outreach.Rules, error) {

@@ -10,6 +10,7 @@ import (
 
 	"ippwatch/access"
 	"ippwatch/answer"
+	"ippwatch/api/shadowserver"
 	"ippwatch/dashboard"
 	"ippwatch/gate"
 	"ippwatch/office"
@@ -47,15 +48,24 @@ func (s *street) newSite(h *house, log *slog.Logger) (*gate.Gate, error) {
 
 // parts puts the pages together. A part of the site has a line here.
 func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
-	site, err := web.New(web.Options{Store: h.store, Gate: g, Version: version(), Texts: s.config.Web.Texts})
+	site, err := web.New(web.Options{Store: h.store, Gate: g, Version: version(), Texts: s.config.Web.Texts, Generated: generated(s.data)})
 	if err != nil {
 		return nil, err
 	}
-	if err := office.Add(site, s.officeOptions(h)); err != nil {
-		return nil, err
-	}
-	if err := dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()}); err != nil {
-		return nil, err
+	for _, add := range []func() error{
+		func() error { return s.addAPI(h, site) },
+		func() error {
+			return dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()})
+		},
+		func() error {
+			return shadowserver.Add(shadowserver.Options{Gate: g, Store: h.store, Archive: h.archive})
+		},
+		func() error { return s.addOwner(site, h, g) },
+		func() error { return office.Add(site, s.officeOptions(h)) },
+	} {
+		if err := add(); err != nil {
+			return nil, err
+		}
 	}
 	return site, site.Close()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -280,15 +279,6 @@ func (p *spot) attach(at acl.Attach) (acl.Attach, error) {
 		return at, usage("--interface is missing: a filter stands at one, as the platform calls it")
 	}
 	return at, nil
-}
-
-// anyNetwork is the policy of whoever has written none: 631 over TCP and UDP.
-func anyNetwork(at acl.Attach) acl.Policy {
-	return acl.Policy{
-		Name: "epf631", Profile: at.Profile, Interfaces: at.Interfaces, Ports: []uint16{631}, TCP: acl.AllSegments,
-		Networks: []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)},
-		Legs:     acl.Legs{InTCP: true, InUDP: true, OutUDP: true},
-	}
 }
 
 type renderFlags struct {

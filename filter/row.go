@@ -1,0 +1,105 @@
+package filter
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"ippwatch/acl"
+)
+
+// A Row is a set of packets in a listing.
+type Row struct {
+	What    string `json:"what"` // passes, may pass, blocked, unverified, differs
+	At      string `json:"interface,omitempty"`
+	Packets string `json:"packets,omitempty"`
+	Witness string `json:"witness,omitempty"`
+	Rule    string `json:"rule,omitempty"` // of the policy
+	A       string `json:"a,omitempty"`
+	B       string `json:"b,omitempty"`
+	By      string `json:"by,omitempty"` // what decided
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Text    string `json:"text,omitempty"`
+	Why     string `json:"why,omitempty"`
+}
+
+// Rows are the report as a listing, the worst first.
+func (r Report) Rows() []Row {
+	var rows []Row
+	leak := func(what string, l Leak) {
+		rows = append(rows, Row{What: what, At: l.Interface, Packets: l.Packets.String(), Witness: l.Witness.String(), Rule: l.Rule, By: By(l.By), Line: l.By.Line})
+	}
+	for _, l := range r.Leaks {
+		leak(l.Word(), l)
+	}
+	for _, l := range r.Blocked {
+		leak("blocked", l)
+	}
+	for _, l := range r.Unverified {
+		rows = append(rows, Row{What: "unverified", File: l.File, Line: l.Number, Text: l.Text, Why: l.Why})
+	}
+	return rows
+}
+
+// Word says whether a leak is certain.
+func (l Leak) Word() string {
+	if l.By.Unsure {
+		return "may pass"
+	}
+	return "passes"
+}
+
+// By names the rule of a text that decided.
+func By(r acl.Rule) string {
+	switch {
+	case r.Line == 0 && r.Name == "":
+		return "no filter"
+	case r.Line == 0:
+		return "the end of " + r.Name
+	case r.Name == "":
+		return fmt.Sprintf("line %d", r.Line)
+	}
+	return fmt.Sprintf("line %d, %s", r.Line, r.Name)
+}
+
+// Unread is a line and why it is not understood; some of it is about no line.
+func Unread(l acl.Line) string {
+	if l.Number == 0 {
+		return l.Why
+	}
+	return fmt.Sprintf("%s:%d: %s (%s)", l.File, l.Number, l.Text, l.Why)
+}
+
+// Differences compares what is seen at each interface with what is seen at each
+// of the other side.
+func Differences(left, right []Seen) []Row {
+	var rows []Row
+	add := func(r Row) {
+		if !slices.Contains(rows, r) {
+			rows = append(rows, r)
+		}
+	}
+	for _, a := range left {
+		for _, b := range right {
+			for _, d := range acl.Compare(a.Filter, b.Filter) {
+				add(Row{What: "differs", Packets: d.Packets.String(), Witness: d.Witness.String(), A: d.A.String(), B: d.B.String()})
+			}
+		}
+	}
+	for _, one := range slices.Concat(left, right) {
+		for _, l := range one.Unverified {
+			add(Row{What: "unverified", File: l.File, Line: l.Number, Text: l.Text, Why: l.Why})
+		}
+	}
+	return rows
+}
+
+// AnyNetwork is the policy of whoever has written none: 631 over TCP and UDP.
+func AnyNetwork(at acl.Attach) acl.Policy {
+	return acl.Policy{
+		Name: "epf631", Profile: at.Profile, Interfaces: at.Interfaces, Ports: []uint16{631}, TCP: acl.AllSegments,
+		Networks: []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)},
+		Legs:     acl.Legs{InTCP: true, InUDP: true, OutUDP: true},
+	}
+}

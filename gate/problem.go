@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"ippwatch/store"
 )
 
 // A Problem is why a request was not served, as RFC 9457 writes it. It is safe to
@@ -58,6 +60,9 @@ func problemOf(err error) *Problem {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Problem{Status: http.StatusServiceUnavailable, Code: "busy", Detail: "that took too long: try again"}
+	}
+	if trouble := store.TroubleOf(err); trouble != store.NoTrouble {
+		return &Problem{Status: http.StatusServiceUnavailable, Code: "store-" + string(trouble), Detail: "the data directory cannot be used now: " + string(trouble)}
 	}
 	return &Problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "it is our fault, and it is in our log"}
 }

@@ -68,6 +68,8 @@ type VisitQuery struct {
 	From, To time.Time // From <= Observed < To
 	Source   exposure.Source
 	Kind     exposure.VisitKind
+	Sensor   string
+	Newest   bool // the last first
 	Limit    int
 }
 
@@ -89,7 +91,14 @@ func (a *Archive) Visits(ctx context.Context, view access.View, q VisitQuery) it
 		if q.Kind != "" {
 			where.and(`kind = ?`, blob(q.Kind))
 		}
-		rows, err := a.read.QueryContext(ctx, `SELECT body FROM visit WHERE `+strings.Join(where.parts, ` AND `)+` ORDER BY observed, id`, where.args...)
+		if q.Sensor != "" {
+			where.and(`json_extract(CAST(body AS TEXT), '$.sensor') = ?`, q.Sensor)
+		}
+		order := ` ORDER BY observed, id`
+		if q.Newest {
+			order = ` ORDER BY observed DESC, id DESC`
+		}
+		rows, err := a.read.QueryContext(ctx, `SELECT body FROM visit WHERE `+strings.Join(where.parts, ` AND `)+order, where.args...)
 		if err != nil {
 			yield(exposure.Visit{}, fmt.Errorf("read visits of %s: %w", a.path, err))
 			return

@@ -103,3 +103,33 @@ func AnyNetwork(at acl.Attach) acl.Policy {
 		Legs:     acl.Legs{InTCP: true, InUDP: true, OutUDP: true},
 	}
 }
+
+// Place is the place of a policy, with what somebody says otherwise.
+func Place(at acl.Attach, profile string, interfaces []string) (acl.Attach, error) {
+	if at.Profile == "" {
+		at.Profile = acl.Edge
+	}
+	if profile != "" {
+		if !slices.Contains(acl.Profiles, acl.Profile(profile)) {
+			return at, PlaceError{"profile", fmt.Sprintf("%q: want edge, customer-edge, segment or host", profile)}
+		}
+		at.Profile = acl.Profile(profile)
+	}
+	for _, name := range interfaces {
+		if !acl.InterfaceName(name) {
+			return at, PlaceError{"interface", fmt.Sprintf("%q: want the name of an interface as the platform has it", name)}
+		}
+	}
+	if len(interfaces) > 0 {
+		at.Interfaces = interfaces
+	}
+	if at.Profile != acl.Host && len(at.Interfaces) == 0 {
+		return at, PlaceError{"interface", "is missing: a filter stands at one, as the platform calls it"}
+	}
+	return at, nil
+}
+
+// A PlaceError says that a filter cannot stand there.
+type PlaceError struct{ What, Why string }
+
+func (e PlaceError) Error() string { return e.What + " " + e.Why }

@@ -76,7 +76,7 @@ func field(value string, spreadsheet bool) string {
 	}
 	value = readable(value)
 	if spreadsheet {
-		value = defused(value)
+		value = Defused(value)
 	}
 	return `"` + strings.ReplaceAll(value, `"`, `""`) + `"`
 }
@@ -86,9 +86,9 @@ func readable(value string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(value, "\ufffd"), "\x00", "\ufffd")
 }
 
-// defused returns a value that no spreadsheet takes for a formula. The full
+// Defused returns a value that no spreadsheet takes for a formula. The full
 // width signs are formulas to East Asian versions of Excel.
-func defused(value string) string {
+func Defused(value string) string {
 	for _, sign := range []string{"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"} {
 		if strings.HasPrefix(value, sign) {
 			return "'" + value

@@ -16,7 +16,7 @@ func (s *Site) own() Part {
 	staff := []access.Role{access.RoleAnalyst, access.RoleOperator, access.RoleAuditor}
 	return Part{
 		FS:  own,
-		Nav: []Link{{Path: "/", Text: "today.title", Roles: append([]access.Role{access.RoleConstituent}, staff...), Order: 100}},
+		Nav: []Link{{Path: "/", Text: "today.title", Roles: append([]access.Role{access.RoleConstituent}, staff...), Order: 100, Key: "t"}},
 		Routes: []gate.Route{
 			{Method: "GET", Pattern: "/assets/{file...}", Kind: gate.Asset, Roles: everybody, Serve: s.serveAsset},
 			{Method: "GET", Pattern: "/{$}", Kind: gate.Page, Roles: named, Serve: s.today},
@@ -148,6 +148,7 @@ const kept = 365 * 24 * time.Hour
 
 func (s *Site) prefer(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
 	v.SetCookie(w, themeCookie, theme(r.PostFormValue("theme")), kept)
+	v.SetCookie(w, keysCookie, keys(r.PostFormValue("keys")), kept)
 	lang := r.PostFormValue("lang")
 	if _, known := s.books[lang]; !known {
 		lang = ""
@@ -161,4 +162,13 @@ func theme(s string) string {
 		return s
 	}
 	return "auto"
+}
+
+// keys are on unless somebody wants none: who speaks to the computer, or whose
+// hand is not sure, must be able to turn them off (WCAG 2.2, 2.1.4).
+func keys(s string) string {
+	if s == "off" {
+		return s
+	}
+	return "on"
 }

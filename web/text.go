@@ -105,6 +105,7 @@ func (s *Site) languages() []Language {
 const (
 	langCookie  = "lang"
 	themeCookie = "theme"
+	keysCookie  = "keys"
 )
 
 // Language is that of the visitor: chosen, or what the browser asks for.

@@ -50,6 +50,8 @@ type Link struct {
 	Text  string // key of the catalogue
 	Roles []access.Role
 	Order int // small ones first
+	// Key is the letter that goes there after "g"; empty: none.
+	Key string
 }
 
 // A Site is all pages. It is put together before it serves.
@@ -63,6 +65,7 @@ type Site struct {
 	pages  map[string]*template.Template
 	assets map[string]*asset // by name
 	hashed map[string]*asset // by the name with the hash
+	search []access.Role     // who may search, if there is a search
 }
 
 // New returns the site with its own pages.
@@ -90,9 +93,17 @@ func (s *Site) Add(p Part) error {
 	}
 	s.parts = append(s.parts, p)
 	s.nav = append(s.nav, p.Nav...)
+	for _, r := range p.Routes {
+		if r.Pattern == searchPath {
+			s.search = r.Roles
+		}
+	}
 	slices.SortStableFunc(s.nav, func(a, b Link) int { return cmp.Compare(a.Order, b.Order) })
 	return s.Gate.Add(p.Routes...)
 }
+
+// searchPath is where the box in the head of every page sends what is searched.
+const searchPath = "/search"
 
 // Close ends the putting together: it reads all pages, and complains about what
 // does not fit.
@@ -103,6 +114,9 @@ func (s *Site) Close() error {
 		}
 	}
 	s.speak()
+	if err := s.checkKeys(); err != nil {
+		return err
+	}
 	base := template.New("").Option("missingkey=error").Funcs(template.FuncMap{"int64": func(n int) int64 { return int64(n) }})
 	var pages []string
 	from := make(map[string]fs.FS)
@@ -141,6 +155,21 @@ func (s *Site) Close() error {
 	return nil
 }
 
+// checkKeys complains about two pages with one key.
+func (s *Site) checkKeys() error {
+	to := make(map[string]string)
+	for _, l := range s.nav {
+		if l.Key == "" {
+			continue
+		}
+		if other, taken := to[l.Key]; taken {
+			return fmt.Errorf("key %q: it goes to %s and to %s", l.Key, other, l.Path)
+		}
+		to[l.Key] = l.Path
+	}
+	return nil
+}
+
 // A Sheet is what a template gets as its dot.
 type Sheet struct {
 	site *Site
@@ -151,15 +180,19 @@ type Sheet struct {
 	Name  string // of the page
 	Lang  string
 	Theme string // auto, light, dark
+	Keys  string // on, off: whether single letters do something
 	Path  string // with the query, to come back to
 	Data  any
 	Nav   []Item
+	// Searches says that the visitor may search; Sought is what for.
+	Searches bool
+	Sought   string
 }
 
 // An Item is a link of the navigation as one visitor sees it.
 type Item struct {
-	Path, Text string
-	Here       bool
+	Path, Text, Key string
+	Here            bool
 }
 
 // A Show says how a page is shown.
@@ -201,7 +234,10 @@ func (s *Site) sheet(r *http.Request, v *gate.Visit, name string, data any) *She
 	lang := s.Language(r, v)
 	sh := &Sheet{
 		site: s, r: r, book: s.books[lang], Visit: v, Name: name, Lang: lang, Theme: theme(v.Cookie(r, themeCookie)), Data: data,
-		Path: r.URL.RequestURI(),
+		Path: r.URL.RequestURI(), Keys: keys(v.Cookie(r, keysCookie)), Searches: v.LoggedIn() && slices.Contains(s.search, v.Role),
+	}
+	if r.URL.Path == searchPath {
+		sh.Sought = r.URL.Query().Get("q")
 	}
 	if r.Method != http.MethodGet || v.Route != nil && strings.Contains(v.Route.Pattern, "{token") {
 		sh.Path = "/" // nowhere to come back to
@@ -209,7 +245,7 @@ func (s *Site) sheet(r *http.Request, v *gate.Visit, name string, data any) *She
 	for _, l := range s.nav {
 		if slices.Contains(l.Roles, v.Role) {
 			here := r.URL.Path == l.Path || l.Path != "/" && strings.HasPrefix(r.URL.Path, strings.TrimSuffix(l.Path, "/")+"/")
-			sh.Nav = append(sh.Nav, Item{Path: l.Path, Text: sh.T(l.Text), Here: here})
+			sh.Nav = append(sh.Nav, Item{Path: l.Path, Text: sh.T(l.Text), Key: l.Key, Here: here})
 		}
 	}
 	return sh

@@ -128,26 +128,9 @@ func (s *street) metrics(ctx context.Context, f *metricsFlags) error {
 		if o.FirstLook, err = h.firstLook(ctx, s.view()); err != nil {
 			return err
 		}
-		counted := tally.New(o)
-		sorter := sorter{by: f.by, directory: directory, holdout: holdout}
-		simulated := 0
-		for spell, err := range tally.Spells(h.store.ExposuresInBrief(ctx, s.view()), h.store.TransitionsByHost(ctx, s.view()), h.former(ctx, s.view())) {
-			if err != nil {
-				return err
-			}
-			if spell.Case.Simulated {
-				simulated++
-			}
-			counted.Add(&spell, sorter.place(&spell.Case))
-		}
-		report := counted.Report()
-		if f.by == "severity" {
-			slices.SortStableFunc(report.Groups, func(a, b tally.Group) int {
-				return exposure.Severity(a.Name).Rank() - exposure.Severity(b.Name).Rank()
-			})
-		}
-		if f.by == "" {
-			report.Groups = nil
+		report, simulated, err := h.measure(ctx, s.view(), o, sorter{by: f.by, directory: directory, holdout: holdout})
+		if err != nil {
+			return err
 		}
 		if simulated > 0 {
 			s.Note("%s of simulated hosts", screen.Count(simulated, "case is", "cases are"))
@@ -157,6 +140,31 @@ func (s *street) metrics(ctx context.Context, f *metricsFlags) error {
 		}
 		return s.showMetrics(&report, o)
 	})
+}
+
+// measure counts the cases that a view sees, in groups; without a way to group
+// them in none.
+func (h *house) measure(ctx context.Context, v access.View, o tally.Options, by sorter) (report tally.Report, simulated int, err error) {
+	counted := tally.New(o)
+	for spell, err := range tally.Spells(h.store.ExposuresInBrief(ctx, v), h.store.TransitionsByHost(ctx, v), h.former(ctx, v)) {
+		if err != nil {
+			return report, simulated, err
+		}
+		if spell.Case.Simulated {
+			simulated++
+		}
+		counted.Add(&spell, by.place(&spell.Case))
+	}
+	report = counted.Report()
+	switch by.by {
+	case "severity":
+		slices.SortStableFunc(report.Groups, func(a, b tally.Group) int {
+			return exposure.Severity(a.Name).Rank() - exposure.Severity(b.Name).Rank()
+		})
+	case "":
+		report.Groups = nil
+	}
+	return report, simulated, nil
 }
 
 // whom is the directory of who is responsible for what; nobody is an error if

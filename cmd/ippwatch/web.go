@@ -13,6 +13,7 @@ import (
 	"ippwatch/gate"
 	"ippwatch/people"
 	"ippwatch/people/lease"
+	"ippwatch/plant"
 	"ippwatch/web"
 )
 
@@ -48,6 +49,11 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 	if err != nil {
 		return nil, err
 	}
+	works, err := plant.Add(site, s.works(h, g.Log))
+	if err != nil {
+		return nil, err
+	}
+	s.pages = works
 	return site, site.Close()
 }
 

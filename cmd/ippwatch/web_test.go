@@ -109,11 +109,12 @@ constituents:
 			t.Fatal(err)
 		}
 	}
-	s := &street{now: func() time.Time { return c.now }, config: config.Default()}
+	s := &street{now: func() time.Time { return c.now }, config: config.Default(), data: dir}
 	s.config.Web.Rate = 0 // the tests ask much from one place
 	if c.gate, err = s.newSite(c.h, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.pages.Close)
 	return c
 }
 
@@ -143,7 +144,7 @@ var wildcard = regexp.MustCompile(`\{([a-z_]+)(\.\.\.)?\}`)
 func (c *town) path(pattern, constituent string) string {
 	k := c.cases[constituent]
 	fills := map[string]string{
-		"file": "none", "case": k.Case(), "address": k.Addr.String(), "constituent": constituent, "token": "none", "id": "none",
+		"file": "none", "case": k.Case(), "address": k.Addr.String(), "constituent": constituent, "token": "none", "id": "none", "run": "none", "name": "none",
 	}
 	return wildcard.ReplaceAllStringFunc(strings.Replace(pattern, "{$}", "", 1), func(w string) string {
 		name := wildcard.FindStringSubmatch(w)[1]

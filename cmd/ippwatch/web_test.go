@@ -35,6 +35,7 @@ type town struct {
 	now   time.Time
 	cases map[string]exposure.Exposure // by constituent
 	asked int
+	dir   string
 }
 
 // readers are who asks, by the name that the matrix has for them.
@@ -69,7 +70,7 @@ func newTown(t *testing.T) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &town{t: t, h: &house{st, ar}, now: time.Now().UTC(), cases: make(map[string]exposure.Exposure)}
+	c := &town{t: t, h: &house{st, ar}, now: time.Now().UTC(), cases: make(map[string]exposure.Exposure), dir: dir}
 	t.Cleanup(func() {
 		if err := c.h.Close(); err != nil {
 			t.Error(err)

@@ -142,14 +142,14 @@ func (p *Plant) Close() {
 
 func (p *Plant) nav() []web.Link {
 	return []web.Link{
-		{Path: "/scans", Text: "scans.title", Roles: staff, Order: 500},
+		{Path: "/scans", Text: "scans.title", Roles: staff, Order: 500, Key: "s"},
 		{Path: "/scans/asked", Text: "asked.title", Roles: []access.Role{access.RoleConstituent}, Order: 500},
-		{Path: "/verification", Text: "verification.title", Roles: staff, Order: 520},
-		{Path: "/sensors", Text: "sensors.title", Roles: staff, Order: 600},
-		{Path: "/surges", Text: "surges.title", Roles: staff, Order: 620},
-		{Path: "/metrics", Text: "metrics.title", Roles: access.Named, Order: 700},
-		{Path: "/filters", Text: "filters.title", Roles: staff, Order: 800},
-		{Path: "/settings", Text: "settings.title", Roles: staff, Order: 900},
+		{Path: "/verification", Text: "verification.title", Roles: staff, Order: 520, Key: "v"},
+		{Path: "/sensors", Text: "sensors.title", Roles: staff, Order: 600, Key: "e"},
+		{Path: "/surges", Text: "surges.title", Roles: staff, Order: 620, Key: "u"},
+		{Path: "/metrics", Text: "metrics.title", Roles: access.Named, Order: 700, Key: "m"},
+		{Path: "/filters", Text: "filters.title", Roles: staff, Order: 800, Key: "f"},
+		{Path: "/settings", Text: "settings.title", Roles: staff, Order: 900, Key: ","},
 	}
 }
 

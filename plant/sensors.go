@@ -16,6 +16,7 @@ import (
 	"ippwatch/archive"
 	"ippwatch/exposure"
 	"ippwatch/gate"
+	"ippwatch/screen"
 	"ippwatch/space"
 	"ippwatch/surge"
 	"ippwatch/web"
@@ -97,7 +98,7 @@ func (p *Plant) sensorsPage(w http.ResponseWriter, r *http.Request, v *gate.Visi
 func (p *Plant) sensorCells(r *http.Request, v *gate.Visit, row sensorRow) web.Row {
 	last := web.Cell{Value: row.Last}
 	if row.Late {
-		last.Note = p.site.Text(r, v, "sensors.late")
+		last.Text, last.Badge = row.Last.UTC().Format("2006-01-02 15:04")+" UTC: "+p.site.Text(r, v, "sensors.late"), "high"
 	}
 	lost := web.Cell{Value: row.Loss()}
 	if row.Any() {
@@ -194,7 +195,7 @@ func visitsTable() *web.Table {
 		Name: "visits", Title: "sensor.visits", Key: "v", Sort: "-time", Empty: "sensor.no_visits",
 		Columns: []web.Column{
 			{Name: "time", Text: "sensor.time", Sorts: true}, {Name: "src", Text: "sensor.src", Head: true, Sorts: true}, {Name: "class", Text: "sensor.class", Sorts: true},
-			{Name: "severity", Text: "sensor.severity", Sorts: true}, {Name: "count", Text: "sensor.count", Number: true, Sorts: true}, {Name: "why", Text: "sensor.why", Long: true},
+			{Name: "severity", Text: "sensor.severity", Sorts: true}, {Name: "count", Text: "sensor.count", Number: true, Sorts: true}, {Name: "why", Text: "sensor.why"}, {Name: "evidence", Text: "sensor.evidence", Long: true},
 			{Name: "what", Text: "sensor.what", Long: true}, {Name: "where", Text: "sensor.where", Sorts: true},
 		},
 		Fields: []web.Field{
@@ -237,7 +238,7 @@ func comesFrom(a netip.Addr, word string) bool {
 func visitRow(v *exposure.Visit) web.Row {
 	src := web.Cell{Value: v.Addr.String(), Code: true}
 	if v.Spoofable {
-		src.Note = "?" // anybody can write it there
+		src.Text = v.Addr.String() + " ?" // anybody can write it there
 	}
 	severity := web.Cell{Value: string(v.Severity)}
 	if v.Severity != "" {
@@ -249,7 +250,7 @@ func visitRow(v *exposure.Visit) web.Row {
 	}
 	return web.Row{ID: string(v.ID), Cells: []web.Cell{
 		{Value: v.Observed}, src, {Value: string(v.Class)}, severity, {Value: max(1, v.Count)},
-		{Value: strings.Join(v.Reasons, ", "), Note: clip(strings.Join(v.Evidence, "; "), 400)}, {Value: clip(what(v), 400)}, {Value: where},
+		shown(strings.Join(v.Reasons, ", ")), shown(strings.Join(v.Evidence, "; ")), shown(what(v)), {Value: where},
 	}}
 }
 
@@ -280,12 +281,17 @@ func what(v *exposure.Visit) string {
 	return strings.Join(parts, "; ")
 }
 
-// clip shortens a text for a cell, at a rune.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
+// mostShown is how much of a stranger's text a cell shows; an export has all.
+const mostShown = 300
+
+// shown is a stranger's text: whole for machines, short and without what moves
+// other text about for people.
+func shown(s string) web.Cell {
+	text := screen.Printable(s)
+	if len(text) > mostShown {
+		text = strings.ToValidUTF8(text[:mostShown], "") + "…"
 	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
+	return web.Cell{Value: s, Text: text}
 }
 
 // surgesPage is what was more than usual.

@@ -296,7 +296,7 @@ func (p *Plant) changeAccount(w http.ResponseWriter, r *http.Request, v *gate.Vi
 }
 
 func (p *Plant) keys(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
-	return p.showKeys(w, r, v, peoplePage{Done: r.URL.Query().Has("done"), Scopes: []string{string(access.Read)}}, 0)
+	return p.showKeys(w, r, v, peoplePage{Done: r.URL.Query().Has("done"), Scopes: []string{string(access.Read)}, Expires: v.At.AddDate(1, 0, 0).UTC().Format(time.DateOnly)}, 0)
 }
 
 func (p *Plant) showKeys(w http.ResponseWriter, r *http.Request, v *gate.Visit, d peoplePage, status int) error {

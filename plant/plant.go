@@ -113,6 +113,7 @@ type Plant struct {
 	sensors kept[*census]
 	known   kept[[]control]
 	proven  kept[[]exposure.Transition]
+	fares   kept[fares]
 	figures figures
 	proofs  chan struct{} // one at a time
 	watched chan struct{} // those who follow a scan
@@ -170,7 +171,7 @@ func (p *Plant) routes() []gate.Route {
 		page("/scans", staff, false, p.scans),
 		form("/scans", operator, access.Administer, order, p.start),
 		form("/scans/pause", operator, access.Administer, order, p.pause),
-		page("/scans/asked", access.Named, true, p.asked),
+		{Method: http.MethodGet, Pattern: "/scans/asked", Kind: gate.Page, Roles: access.Named, Personal: true, Costly: true, Serve: p.asked},
 		page("/scans/exclusions", staff, true, p.exclusions),
 		form("/scans/exclusions", workers, access.Change, "exclude", p.exclude),
 		form("/scans/exclusions/remove", operator, access.Administer, "unexclude", p.unexclude),

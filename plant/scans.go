@@ -1,6 +1,7 @@
 package plant
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -263,7 +264,9 @@ func (p *Plant) asked(w http.ResponseWriter, r *http.Request, v *gate.Visit) err
 		case !v.View.Host(addr):
 			return gate.NotFound
 		case p.Asked != nil:
-			made, err := p.Asked(r.Context(), addr, from, to)
+			ctx, cancel := context.WithTimeout(r.Context(), proofTime)
+			defer cancel()
+			made, err := p.Asked(ctx, addr, from, to)
 			if err != nil {
 				return err
 			}

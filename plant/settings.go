@@ -1,6 +1,7 @@
 package plant
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -29,6 +30,8 @@ type settingsPage struct {
 	Bytes  int64
 	Data   string
 	Asked  string // the job that was just ordered
+	At     time.Time
+	Ready  bool
 }
 
 // A dataFile is one of the data directory.
@@ -89,13 +92,31 @@ func (p *Plant) settings(w http.ResponseWriter, r *http.Request, v *gate.Visit) 
 		return err
 	}
 	slices.Reverse(d.Alerts)
-	if p.Doctor != nil {
-		d.Checks = p.Doctor(r.Context())
-	}
-	if d.Files, d.Bytes, err = dataFiles(p.Data); err != nil {
+	h, at, ready, err := p.fares.get(r.Context(), p, faresAge, p.examine)
+	if err != nil {
 		return err
 	}
+	d.Checks, d.Files, d.Bytes, d.At, d.Ready = h.checks, h.files, h.bytes, at, ready
 	return p.site.Page(w, r, v, "settings", d)
+}
+
+// faresAge is how old what is told of disk and databases may be.
+const faresAge = 10 * time.Second
+
+// fares is how this installation fares.
+type fares struct {
+	checks []Check
+	files  []dataFile
+	bytes  int64
+}
+
+// examine looks at it. To count what a year has kept takes its time.
+func (p *Plant) examine(ctx context.Context, _ fares) (f fares, err error) {
+	if p.Doctor != nil {
+		f.checks = p.Doctor(ctx)
+	}
+	f.files, f.bytes, err = dataFiles(p.Data)
+	return f, err
 }
 
 // shownFiles bounds the files that are listed, the largest first.

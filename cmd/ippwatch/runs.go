@@ -196,14 +196,36 @@ func (s *street) sentTo(ctx context.Context, h *house, addr netip.Addr, from, to
 	if err != nil {
 		return nil, err
 	}
-	actions, err := h.store.Audit(ctx, s.view(), time.Time{}, math.MaxInt32)
+	actions, err := h.store.AuditAbout(ctx, s.view(), []string{"exclude", "unexclude", "pause", "resume"}, "", math.MaxInt32)
 	if err != nil {
 		return nil, err
 	}
 	slices.Reverse(actions)
+	type held struct {
+		set space.Set
+		is  bool // the address is in it
+	}
+	within := make(map[string]held)
 	var made []contactMade
 	for _, r := range runs {
-		found, err := s.askedBy(ctx, h, orders(actions), r, addr)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		// The runs of many days have one scope, and that of a country takes a second.
+		key := fmt.Sprint(r.Targets, r.Scope)
+		holds, known := within[key]
+		if !known {
+			set, err := runSet(r)
+			if err != nil {
+				return nil, fmt.Errorf("run %s: %w", r.ID, err)
+			}
+			holds = held{set, set.Contains(addr)}
+			within[key] = holds
+		}
+		if !holds.is {
+			continue
+		}
+		found, err := s.askedBy(ctx, h, orders(actions), r, holds.set, addr)
 		if err != nil {
 			return nil, err
 		}
@@ -224,15 +246,8 @@ func during(from, to time.Time) string {
 	return fmt.Sprintf(" from %s to %s UTC", screen.Stamp(from), screen.Stamp(to))
 }
 
-// askedBy computes what one run sent the address.
-func (s *street) askedBy(ctx context.Context, h *house, given orders, r exposure.Run, addr netip.Addr) ([]contactMade, error) {
-	set, err := runSet(r)
-	if err != nil {
-		return nil, fmt.Errorf("run %s: %w", r.ID, err)
-	}
-	if !set.Contains(addr) {
-		return nil, nil
-	}
+// askedBy computes what one run sent the address, which is in its set.
+func (s *street) askedBy(ctx context.Context, h *house, given orders, r exposure.Run, set space.Set, addr netip.Addr) ([]contactMade, error) {
 	var made []contactMade
 	now := s.now()
 	ask := func(p exposure.Probe, ports []uint16, seed, what string) error {

@@ -143,8 +143,10 @@ func groupsTable(by string, all tally.Group) *web.Table {
 	t := &web.Table{
 		Name: "groups", Title: "metrics.by." + by, Sort: "-cases", Empty: "metrics.none",
 		Columns: []web.Column{
-			{Name: "group", Text: "metrics.group", Head: true, Sorts: true}, {Name: "cases", Text: "metrics.cases", Number: true, Sorts: true},
-			{Name: "fixed", Text: "metrics.fixed", Number: true, Sorts: true}, {Name: "half_life_days", Text: "metrics.half_life", Number: true, Sorts: true},
+			{Name: "group", Text: "metrics.group", Head: true, Sorts: true},
+			{Name: "cases", Text: "metrics.cases", Number: true, Sorts: true},
+			{Name: "fixed", Text: "metrics.fixed", Number: true, Sorts: true},
+			{Name: "half_life_days", Text: "metrics.half_life", Number: true, Sorts: true},
 		},
 	}
 	for _, c := range all.Closed {

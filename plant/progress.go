@@ -329,7 +329,7 @@ func (p *Plant) follow(w http.ResponseWriter, r *http.Request, v *gate.Visit) er
 			return err
 		}
 		if err := events.Send("progress", strings.TrimSpace(html)); err != nil {
-			return nil //nolint:nilerr // who went away needs none
+			return nil // who went away needs none
 		}
 		if g.State != exposure.Running || g.Word == "interrupted" {
 			_ = events.Send("end", "over") // likewise

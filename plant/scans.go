@@ -79,10 +79,15 @@ func (p *Plant) showScans(w http.ResponseWriter, r *http.Request, v *gate.Visit,
 	t := &web.Table{
 		Name: "scans", Title: "scans.title", Sort: "-started", Empty: "scans.none",
 		Columns: []web.Column{
-			{Name: "run", Text: "scans.run", Head: true}, {Name: "state", Text: "scans.state", Sorts: true}, {Name: "kind", Text: "scans.kind", Sorts: true},
-			{Name: "started", Text: "scans.started", Sorts: true}, {Name: "ended", Text: "scans.ended", Sorts: true},
-			{Name: "targets", Text: "scans.targets", Sorts: true, Number: true}, {Name: "asked", Text: "scans.asked", Sorts: true, Number: true},
-			{Name: "vantage", Text: "scans.vantage", Sorts: true}, {Name: "authorised_by", Text: "scans.authorised", Sorts: true, Long: true},
+			{Name: "run", Text: "scans.run", Head: true},
+			{Name: "state", Text: "scans.state", Sorts: true},
+			{Name: "kind", Text: "scans.kind", Sorts: true},
+			{Name: "started", Text: "scans.started", Sorts: true},
+			{Name: "ended", Text: "scans.ended", Sorts: true},
+			{Name: "targets", Text: "scans.targets", Sorts: true, Number: true},
+			{Name: "asked", Text: "scans.asked", Sorts: true, Number: true},
+			{Name: "vantage", Text: "scans.vantage", Sorts: true},
+			{Name: "authorised_by", Text: "scans.authorised", Sorts: true, Long: true},
 		},
 		Fields: []web.Field{
 			{Name: "state", Text: "scans.state", Kind: web.Many, Options: web.Choices("scans.state", states...)},
@@ -140,8 +145,15 @@ func runRow(g progress) web.Row {
 		badge = "info"
 	}
 	return web.Row{ID: g.ID, Cells: []web.Cell{
-		{Value: g.ID, Link: "/scans/" + g.ID, Code: true}, {Value: g.Word, Key: "scans.state." + g.Word, Badge: badge}, {Value: g.kind(), Key: "scans.kind." + g.kind()},
-		{Value: g.Started}, {Value: g.Ended}, {Value: total}, {Value: int64(g.Asked)}, {Value: g.Vantage}, {Value: g.AuthorisedBy}, //nolint:gosec // likewise
+		{Value: g.ID, Link: "/scans/" + g.ID, Code: true},
+		{Value: g.Word, Key: "scans.state." + g.Word, Badge: badge},
+		{Value: g.kind(), Key: "scans.kind." + g.kind()},
+		{Value: g.Started},
+		{Value: g.Ended},
+		{Value: total},
+		{Value: int64(g.Asked)},
+		{Value: g.Vantage},
+		{Value: g.AuthorisedBy}, //nolint:gosec // likewise
 	}}
 }
 
@@ -321,8 +333,10 @@ func (p *Plant) showExclusions(w http.ResponseWriter, r *http.Request, v *gate.V
 	t := &web.Table{
 		Name: "exclusions", Title: "exclusions.title", Sort: "-at", Empty: "exclusions.none",
 		Columns: []web.Column{
-			{Name: "prefix", Text: "exclusions.prefix", Head: true}, {Name: "at", Text: "exclusions.at", Sorts: true},
-			{Name: "who", Text: "exclusions.who", Sorts: true}, {Name: "reason", Text: "exclusions.reason", Long: true},
+			{Name: "prefix", Text: "exclusions.prefix", Head: true},
+			{Name: "at", Text: "exclusions.at", Sorts: true},
+			{Name: "who", Text: "exclusions.who", Sorts: true},
+			{Name: "reason", Text: "exclusions.reason", Long: true},
 		},
 		Fields: []web.Field{{Name: "holds", Text: "exclusions.holds", Kind: web.Words, Hint: "198.51.100.20"}},
 	}

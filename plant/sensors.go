@@ -69,9 +69,14 @@ func (p *Plant) sensorsPage(w http.ResponseWriter, r *http.Request, v *gate.Visi
 	t := &web.Table{
 		Name: "sensors", Title: "sensors.title", Sort: "name", Empty: "sensors.none",
 		Columns: []web.Column{
-			{Name: "name", Text: "sensors.name", Head: true, Sorts: true}, {Name: "last", Text: "sensors.last", Sorts: true}, {Name: "there", Text: "sensors.there", Number: true, Sorts: true},
-			{Name: "packets", Text: "sensors.packets", Number: true, Sorts: true}, {Name: "told", Text: "sensors.told", Number: true, Sorts: true},
-			{Name: "listed", Text: "sensors.listed", Number: true, Sorts: true}, {Name: "lost", Text: "sensors.lost", Number: true, Sorts: true}, {Name: "most", Text: "sensors.most", Long: true},
+			{Name: "name", Text: "sensors.name", Head: true, Sorts: true},
+			{Name: "last", Text: "sensors.last", Sorts: true},
+			{Name: "there", Text: "sensors.there", Number: true, Sorts: true},
+			{Name: "packets", Text: "sensors.packets", Number: true, Sorts: true},
+			{Name: "told", Text: "sensors.told", Number: true, Sorts: true},
+			{Name: "listed", Text: "sensors.listed", Number: true, Sorts: true},
+			{Name: "lost", Text: "sensors.lost", Number: true, Sorts: true},
+			{Name: "most", Text: "sensors.most", Long: true},
 		},
 	}
 	var done bool
@@ -109,8 +114,14 @@ func (p *Plant) sensorCells(r *http.Request, v *gate.Visit, row sensorRow) web.R
 		words = append(words, c.Name)
 	}
 	return web.Row{ID: row.Name, Cells: []web.Cell{
-		{Value: row.Name, Link: "/sensors/" + url.PathEscape(row.Name)}, last, {Value: row.Share, Text: fmt.Sprintf("%d %%", row.Share)},
-		{Value: row.Packets}, {Value: row.Told}, {Value: row.Listed}, lost, {Value: strings.Join(words, ", ")},
+		{Value: row.Name, Link: "/sensors/" + url.PathEscape(row.Name)},
+		last,
+		{Value: row.Share, Text: fmt.Sprintf("%d %%", row.Share)},
+		{Value: row.Packets},
+		{Value: row.Told},
+		{Value: row.Listed},
+		lost,
+		{Value: strings.Join(words, ", ")},
 	}}
 }
 
@@ -194,9 +205,15 @@ func visitsTable() *web.Table {
 	return &web.Table{
 		Name: "visits", Title: "sensor.visits", Key: "v", Sort: "-time", Empty: "sensor.no_visits",
 		Columns: []web.Column{
-			{Name: "time", Text: "sensor.time", Sorts: true}, {Name: "src", Text: "sensor.src", Head: true, Sorts: true}, {Name: "class", Text: "sensor.class", Sorts: true},
-			{Name: "severity", Text: "sensor.severity", Sorts: true}, {Name: "count", Text: "sensor.count", Number: true, Sorts: true}, {Name: "why", Text: "sensor.why"}, {Name: "evidence", Text: "sensor.evidence", Long: true},
-			{Name: "what", Text: "sensor.what", Long: true}, {Name: "where", Text: "sensor.where", Sorts: true},
+			{Name: "time", Text: "sensor.time", Sorts: true},
+			{Name: "src", Text: "sensor.src", Head: true, Sorts: true},
+			{Name: "class", Text: "sensor.class", Sorts: true},
+			{Name: "severity", Text: "sensor.severity", Sorts: true},
+			{Name: "count", Text: "sensor.count", Number: true, Sorts: true},
+			{Name: "why", Text: "sensor.why"},
+			{Name: "evidence", Text: "sensor.evidence", Long: true},
+			{Name: "what", Text: "sensor.what", Long: true},
+			{Name: "where", Text: "sensor.where", Sorts: true},
 		},
 		Fields: []web.Field{
 			{Name: "class", Text: "sensor.class", Kind: web.Many, Options: web.Choices("", exposure.Classes...)},
@@ -249,8 +266,13 @@ func visitRow(v *exposure.Visit) web.Row {
 		where = strings.TrimSpace(fmt.Sprintf("%s AS%d", where, v.Where.ASN))
 	}
 	return web.Row{ID: string(v.ID), Cells: []web.Cell{
-		{Value: v.Observed}, src, {Value: string(v.Class)}, severity, {Value: max(1, v.Count)},
-		shown(strings.Join(v.Reasons, ", ")), shown(strings.Join(v.Evidence, "; ")), shown(what(v)), {Value: where},
+		{Value: v.Observed},
+		src,
+		{Value: string(v.Class)},
+		severity,
+		{Value: max(1, v.Count)},
+		shown(strings.Join(v.Reasons, ", ")), shown(strings.Join(v.Evidence, "; ")), shown(what(v)),
+		{Value: where},
 	}}
 }
 

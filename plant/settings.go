@@ -213,8 +213,12 @@ func (p *Plant) showAccounts(w http.ResponseWriter, r *http.Request, v *gate.Vis
 	t := &web.Table{
 		Name: "accounts", Title: "accounts.title", Sort: "name", Empty: "accounts.none",
 		Columns: []web.Column{
-			{Name: "name", Text: "accounts.name", Head: true, Sorts: true}, {Name: "role", Text: "accounts.role", Sorts: true}, {Name: "constituent", Text: "accounts.constituent", Sorts: true},
-			{Name: "state", Text: "accounts.state", Sorts: true}, {Name: "last_login", Text: "accounts.login", Sorts: true}, {Name: "created", Text: "accounts.created", Sorts: true},
+			{Name: "name", Text: "accounts.name", Head: true, Sorts: true},
+			{Name: "role", Text: "accounts.role", Sorts: true},
+			{Name: "constituent", Text: "accounts.constituent", Sorts: true},
+			{Name: "state", Text: "accounts.state", Sorts: true},
+			{Name: "last_login", Text: "accounts.login", Sorts: true},
+			{Name: "created", Text: "accounts.created", Sorts: true},
 		},
 		Fields: []web.Field{{Name: "role", Text: "accounts.role", Kind: web.Many, Options: web.Choices("role", access.Named...)}},
 		Post:   "/settings/accounts/state", Actions: []web.Action{{Name: "disable", Text: "accounts.disable"}, {Name: "enable", Text: "accounts.enable"}},
@@ -244,12 +248,10 @@ func (p *Plant) showAccounts(w http.ResponseWriter, r *http.Request, v *gate.Vis
 	return p.site.Page(w, r, v, "accounts", d, web.Show{Status: status})
 }
 
-// badForm shows what cannot be; everything else is not the visitor's mistake.
-func badForm(err error) (string, bool) {
-	if _, bad := errors.AsType[store.BadAccountError](err); bad || errors.Is(err, store.ErrTaken) {
-		return err.Error(), true
-	}
-	return "", false
+// badForm reports whether the mistake is the visitor's.
+func badForm(err error) bool {
+	_, bad := errors.AsType[store.BadAccountError](err)
+	return bad || errors.Is(err, store.ErrTaken)
 }
 
 // whose checks that a constituent is known: an account of one that is not would
@@ -278,7 +280,7 @@ func (p *Plant) addAccount(w http.ResponseWriter, r *http.Request, v *gate.Visit
 		return refuse(errors.New(p.site.Text(r, v, "account.different")))
 	}
 	err = p.Store.AddAccount(r.Context(), store.Account{Name: d.Name, Role: role, Constituent: d.Constituent}, r.PostFormValue("password"), v.Who, v.At)
-	if _, bad := badForm(err); bad {
+	if badForm(err) {
 		return refuse(err)
 	}
 	if err != nil {
@@ -324,10 +326,17 @@ func (p *Plant) showKeys(w http.ResponseWriter, r *http.Request, v *gate.Visit, 
 	t := &web.Table{
 		Name: "keys", Title: "apikeys.title", Sort: "-created", Empty: "apikeys.none",
 		Columns: []web.Column{
-			{Name: "id", Text: "apikeys.id", Head: true}, {Name: "label", Text: "apikeys.label", Sorts: true, Long: true}, {Name: "kind", Text: "apikeys.kind", Sorts: true},
-			{Name: "role", Text: "accounts.role", Sorts: true}, {Name: "constituent", Text: "accounts.constituent", Sorts: true}, {Name: "scopes", Text: "apikeys.scopes"},
-			{Name: "state", Text: "accounts.state", Sorts: true}, {Name: "expires", Text: "apikeys.expires", Sorts: true}, {Name: "used", Text: "apikeys.used", Sorts: true},
-			{Name: "created", Text: "accounts.created", Sorts: true, Export: true}, {Name: "creator", Text: "apikeys.creator", Export: true},
+			{Name: "id", Text: "apikeys.id", Head: true},
+			{Name: "label", Text: "apikeys.label", Sorts: true, Long: true},
+			{Name: "kind", Text: "apikeys.kind", Sorts: true},
+			{Name: "role", Text: "accounts.role", Sorts: true},
+			{Name: "constituent", Text: "accounts.constituent", Sorts: true},
+			{Name: "scopes", Text: "apikeys.scopes"},
+			{Name: "state", Text: "accounts.state", Sorts: true},
+			{Name: "expires", Text: "apikeys.expires", Sorts: true},
+			{Name: "used", Text: "apikeys.used", Sorts: true},
+			{Name: "created", Text: "accounts.created", Sorts: true, Export: true},
+			{Name: "creator", Text: "apikeys.creator", Export: true},
 		},
 		Fields: []web.Field{{Name: "over", Text: "apikeys.over", Kind: web.Flag}},
 		Post:   "/settings/keys/revoke", Actions: []web.Action{{Name: "revoke", Text: "apikeys.revoke"}},
@@ -355,8 +364,16 @@ func (p *Plant) showKeys(w http.ResponseWriter, r *http.Request, v *gate.Visit, 
 				expires.Key = "apikeys.never"
 			}
 			rows = append(rows, web.Row{ID: k.ID, Cells: []web.Cell{
-				{Value: k.ID, Code: true}, {Value: k.Label}, {Value: string(k.Kind)}, {Value: string(k.Role), Key: "role." + string(k.Role)}, {Value: k.Constituent},
-				{Value: strings.Join(scopes, " ")}, state, expires, {Value: k.Used}, {Value: k.Created}, {Value: k.Creator},
+				{Value: k.ID, Code: true},
+				{Value: k.Label},
+				{Value: string(k.Kind)},
+				{Value: string(k.Role), Key: "role." + string(k.Role)},
+				{Value: k.Constituent},
+				{Value: strings.Join(scopes, " ")},
+				state, expires,
+				{Value: k.Used},
+				{Value: k.Created},
+				{Value: k.Creator},
 			}})
 		}
 		return rows, err
@@ -400,7 +417,7 @@ func (p *Plant) addKey(w http.ResponseWriter, r *http.Request, v *gate.Visit) er
 		k.Expires = day.AddDate(0, 0, 1) // the day is its last
 	}
 	k, secret, err := p.Store.AddKey(r.Context(), k, v.Who, v.At)
-	if _, bad := badForm(err); bad {
+	if badForm(err) {
 		return refuse(err)
 	}
 	if err != nil {
@@ -430,9 +447,14 @@ func (p *Plant) links(w http.ResponseWriter, r *http.Request, v *gate.Visit) err
 	t := &web.Table{
 		Name: "links", Title: "links.title", Sort: "-created", Empty: "links.none",
 		Columns: []web.Column{
-			{Name: "contact", Text: "links.contact", Head: true, Sorts: true}, {Name: "constituent", Text: "accounts.constituent", Sorts: true},
-			{Name: "cases", Text: "links.cases", Number: true, Sorts: true}, {Name: "state", Text: "accounts.state", Sorts: true}, {Name: "created", Text: "accounts.created", Sorts: true},
-			{Name: "expires", Text: "apikeys.expires", Sorts: true}, {Name: "uses", Text: "links.uses", Number: true, Sorts: true}, {Name: "used", Text: "apikeys.used", Sorts: true},
+			{Name: "contact", Text: "links.contact", Head: true, Sorts: true},
+			{Name: "constituent", Text: "accounts.constituent", Sorts: true},
+			{Name: "cases", Text: "links.cases", Number: true, Sorts: true},
+			{Name: "state", Text: "accounts.state", Sorts: true},
+			{Name: "created", Text: "accounts.created", Sorts: true},
+			{Name: "expires", Text: "apikeys.expires", Sorts: true},
+			{Name: "uses", Text: "links.uses", Number: true, Sorts: true},
+			{Name: "used", Text: "apikeys.used", Sorts: true},
 		},
 		Fields: []web.Field{{Name: "contact", Text: "links.contact", Kind: web.Words, Hint: "noc@example.net"}, {Name: "over", Text: "apikeys.over", Kind: web.Flag}},
 		Post:   "/settings/links/revoke", Actions: []web.Action{{Name: "revoke", Text: "apikeys.revoke"}},

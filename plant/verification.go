@@ -202,9 +202,13 @@ func (p *Plant) waitingTable(v *gate.Visit) *web.Table {
 	t := &web.Table{
 		Name: "waiting", Title: "verification.waiting", Sort: "from", Empty: "verification.none",
 		Columns: []web.Column{
-			{Name: "case", Text: "verification.case", Head: true, Sorts: true}, {Name: "severity", Text: "verification.severity", Sorts: true},
-			{Name: "at", Text: "verification.at", Sorts: true}, {Name: "rule", Text: "verification.rule", Sorts: true},
-			{Name: "why", Text: "verification.why", Sorts: true}, {Name: "from", Text: "verification.from", Sorts: true}, {Name: "seen", Text: "verification.seen", Sorts: true},
+			{Name: "case", Text: "verification.case", Head: true, Sorts: true},
+			{Name: "severity", Text: "verification.severity", Sorts: true},
+			{Name: "at", Text: "verification.at", Sorts: true},
+			{Name: "rule", Text: "verification.rule", Sorts: true},
+			{Name: "why", Text: "verification.why", Sorts: true},
+			{Name: "from", Text: "verification.from", Sorts: true},
+			{Name: "seen", Text: "verification.seen", Sorts: true},
 		},
 		Fields: []web.Field{
 			{Name: "why", Text: "verification.why", Kind: web.Many, Options: web.Choices("verification.why", whys...)},
@@ -240,8 +244,13 @@ func (p *Plant) waitingRows(ctx context.Context, v *gate.Visit, q web.Query, d *
 			from.Key = "verification.now"
 		}
 		rows = append(rows, web.Row{ID: c.Case(), Cells: []web.Cell{
-			{Value: c.Case(), Link: "/cases/" + c.Case(), Code: true}, {Value: string(c.Severity), Key: "severity." + string(c.Severity), Badge: string(c.Severity)},
-			{Value: verify.DoorOf(c.Key).String(), Link: "/hosts/" + c.Addr.String(), Code: true}, {Value: c.Rule}, {Value: c.Why, Key: "verification.why." + c.Why}, from, {Value: c.LastSeen},
+			{Value: c.Case(), Link: "/cases/" + c.Case(), Code: true},
+			{Value: string(c.Severity), Key: "severity." + string(c.Severity), Badge: string(c.Severity)},
+			{Value: verify.DoorOf(c.Key).String(), Link: "/hosts/" + c.Addr.String(), Code: true},
+			{Value: c.Rule},
+			{Value: c.Why, Key: "verification.why." + c.Why},
+			from,
+			{Value: c.LastSeen},
 		}})
 	}
 	return rows, nil
@@ -251,8 +260,12 @@ func resultsTable() *web.Table {
 	return &web.Table{
 		Name: "results", Title: "verification.results", Key: "r", Sort: "-at", Empty: "verification.no_results", Limit: 25,
 		Columns: []web.Column{
-			{Name: "at", Text: "verification.time", Sorts: true}, {Name: "case", Text: "verification.case", Head: true}, {Name: "door", Text: "verification.at", Sorts: true},
-			{Name: "before", Text: "verification.before", Sorts: true}, {Name: "after", Text: "verification.after", Sorts: true}, {Name: "evidence", Text: "verification.evidence", Long: true},
+			{Name: "at", Text: "verification.time", Sorts: true},
+			{Name: "case", Text: "verification.case", Head: true},
+			{Name: "door", Text: "verification.at", Sorts: true},
+			{Name: "before", Text: "verification.before", Sorts: true},
+			{Name: "after", Text: "verification.after", Sorts: true},
+			{Name: "evidence", Text: "verification.evidence", Long: true},
 			{Name: "actor", Text: "verification.actor", Sorts: true, Long: true},
 		},
 	}
@@ -262,8 +275,13 @@ func resultRows(all []exposure.Transition) []web.Row {
 	var rows []web.Row
 	for i, t := range all {
 		rows = append(rows, web.Row{ID: fmt.Sprintf("%s.%d", t.Case(), i), Cells: []web.Cell{
-			{Value: t.At}, {Value: t.Case(), Link: "/cases/" + t.Case(), Code: true}, {Value: verify.DoorOf(t.Key).String(), Code: true},
-			{Value: t.From, Key: "verification.condition." + t.From}, {Value: t.To, Key: "verification.condition." + t.To}, {Value: t.Evidence}, {Value: t.Actor},
+			{Value: t.At},
+			{Value: t.Case(), Link: "/cases/" + t.Case(), Code: true},
+			{Value: verify.DoorOf(t.Key).String(), Code: true},
+			{Value: t.From, Key: "verification.condition." + t.From},
+			{Value: t.To, Key: "verification.condition." + t.To},
+			{Value: t.Evidence},
+			{Value: t.Actor},
 		}})
 	}
 	return rows

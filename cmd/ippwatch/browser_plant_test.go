@@ -17,6 +17,7 @@ import (
 	"ippwatch/persona"
 	"ippwatch/screen"
 	"ippwatch/sketch"
+	"ippwatch/surge"
 )
 
 // runs makes the town one whose daemon works: it scans a street of simulated
@@ -81,6 +82,18 @@ func (c *town) hear(t *testing.T) {
 		}
 	}
 	if _, err := c.h.archive.AppendCensuses(t.Context(), censuses); err != nil {
+		t.Fatal(err)
+	}
+	state, err := surge.Load(c.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Detector.Through, state.Detector.Sensors = now.Truncate(time.Hour), map[string]time.Time{"edge-1": now, "edge-2": now}
+	state.Detector.Closed = []surge.Episode{{
+		ID: "callback_solicitation-1", Class: exposure.Solicitation, Began: now.Add(-20 * time.Hour), Ended: now.Add(-10 * time.Hour), Reason: surge.Fast,
+		Metric: surge.Networks, Observed: 9, Expected: 4, Peak: now.Add(-15 * time.Hour), Sensors: []string{"edge-1"}, Level: 1,
+	}}
+	if err := state.Save(c.dir); err != nil {
 		t.Fatal(err)
 	}
 	var visits []exposure.Visit

@@ -29,7 +29,23 @@ type View struct {
 	// sees what was observed at its address while it was its address, and
 	// nothing of who had it before or has it now.
 	Windows []Window
-	At      time.Time
+	// ASNs and Countries are what a Constituent is known by beside its networks,
+	// and Hosts, sorted, the hosts that are known to lie there: that is said of a
+	// host by who found it, and not by its address.
+	ASNs      []uint32
+	Countries []string
+	Hosts     []netip.Addr
+	At        time.Time
+}
+
+// Placed reports whether the view sees hosts for where they are said to be.
+func (v View) Placed() bool {
+	return v.Tier == Constituent && len(v.ASNs)+len(v.Countries) > 0
+}
+
+func (v View) placed(a netip.Addr) bool {
+	_, ok := slices.BinarySearchFunc(v.Hosts, a, netip.Addr.Compare)
+	return ok
 }
 
 // A Window is a network during a time.
@@ -63,6 +79,7 @@ func (v View) Host(a netip.Addr) bool {
 				return true
 			}
 		}
+		return v.placed(a)
 	}
 	return false
 }
@@ -91,11 +108,15 @@ func (v View) Window(a netip.Addr, at time.Time) (Window, bool) {
 				return w, true
 			}
 		}
+		if v.placed(a) {
+			return Window{Prefix: netip.PrefixFrom(a, a.BitLen())}, true
+		}
 	}
 	return Window{}, false
 }
 
-// Whole returns every network that the view sees something of.
+// Whole returns every network that the view sees something of; the hosts of a
+// view that is [View.Placed] lie anywhere.
 func (v View) Whole() []netip.Prefix {
 	if len(v.Windows) == 0 {
 		return v.Networks

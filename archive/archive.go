@@ -44,6 +44,9 @@ type Archive struct {
 
 	mu     sync.Mutex // guards writer
 	writer *writer
+
+	traitsMu sync.Mutex // guards traits
+	traits   *recent[int64, trait]
 }
 
 // Open opens the archive in dir, which exists, and creates or migrates its file.
@@ -55,7 +58,7 @@ func Open(ctx context.Context, dir string) (*Archive, error) {
 	if err := ensureFile(path); err != nil {
 		return nil, fmt.Errorf("open archive: %w", err)
 	}
-	a := &Archive{path: path}
+	a := &Archive{path: path, traits: newRecent[int64, trait](recentTraits)}
 	if err := a.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open archive %s: %w", path, err), a.Close())
 	}

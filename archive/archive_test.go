@@ -255,6 +255,9 @@ func TestQueries(t *testing.T) {
 	for i := range 300 {
 		many.Networks = append(many.Networks, netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), 32))
 	}
+	placed := own
+	placed.Networks, placed.ASNs = own.Networks[:1], []uint32{64496}
+	placed.Hosts = []netip.Addr{netip.MustParseAddr("192.0.2.2")}
 	second, err := collectSome(a.Observations(t.Context(), operator, Query{}), 2)
 	if err != nil {
 		t.Fatal(err)
@@ -271,6 +274,9 @@ func TestQueries(t *testing.T) {
 		{"owners see their own up to a limit", own, Query{Limit: 1}, []string{"192.0.2.1"}},
 		{"owners of many networks", many, Query{}, []string{"192.0.2.1", "2001:db8::1"}},
 		{"owners of many networks up to a limit", many, Query{Limit: 1}, []string{"192.0.2.1"}},
+		{"owners by AS number", placed, Query{}, []string{"192.0.2.1", "192.0.2.2"}},
+		{"owners by AS number up to a limit", placed, Query{Limit: 1}, []string{"192.0.2.1"}},
+		{"owners by AS number in a prefix", placed, Query{Addr: netip.MustParsePrefix("192.0.2.2/32")}, []string{"192.0.2.2"}},
 		{"owners of nothing", access.View{Tier: access.Constituent}, Query{}, nil},
 		{"from a time", operator, Query{From: at.Add(time.Hour)}, []string{"198.51.100.7", "2001:db8::1", "c000:201::1"}},
 		{"to a time", operator, Query{To: at.Add(time.Second)}, []string{"192.0.2.1"}},

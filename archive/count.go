@@ -99,7 +99,7 @@ func (a *Archive) countOwn(ctx context.Context, view access.View, q *CountQuery,
 		return err
 	}
 	for _, day := range days {
-		cells, err := a.count(ctx, view, day)
+		cells, err := a.count(ctx, view, day, nil)
 		if err != nil {
 			return err
 		}

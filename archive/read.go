@@ -153,6 +153,9 @@ func (c *clause) visible(view access.View) bool {
 	if view.Tier == access.Operator {
 		return true
 	}
+	if view.Placed() {
+		return false // its hosts lie anywhere: each is looked at
+	}
 	if len(view.Windows) == 0 {
 		return c.within(view.Networks)
 	}

@@ -16,6 +16,7 @@ import (
 	"ippwatch/access"
 	"ippwatch/archive/form"
 	"ippwatch/exposure"
+	"ippwatch/sketch"
 )
 
 // A cell is what the rollup counts by, beside the day. An empty tag is any observation that
@@ -83,11 +84,12 @@ func (a *Archive) rollup(ctx context.Context, day int64) error {
 	if err != nil {
 		return err
 	}
-	cells, err := a.count(ctx, access.View{Tier: access.Operator}, day)
+	dig := newDigest()
+	cells, err := a.count(ctx, access.View{Tier: access.Operator}, day, dig)
 	if err != nil {
 		return err
 	}
-	sheets := sheetsOf(cells)
+	sheets, digested := sheetsOf(cells), dig.sheets()
 	return a.change(ctx, func(ctx context.Context, w *writer) error {
 		r, err := w.exec(ctx, `UPDATE day SET rolled = ? WHERE day = ? AND rolled <= ? AND NOT pruned`, changed, day, changed)
 		if err != nil {
@@ -101,6 +103,14 @@ func (a *Archive) rollup(ctx context.Context, day int64) error {
 		}
 		for s, body := range sheets {
 			if err := w.addSheet(ctx, day, s, body); err != nil {
+				return err
+			}
+		}
+		if _, err := w.exec(ctx, `DELETE FROM digest WHERE day = ?`, day); err != nil {
+			return err
+		}
+		for _, no := range slices.Sorted(maps.Keys(digested)) {
+			if _, err := w.exec(ctx, `INSERT INTO digest (day, sheet, body) VALUES (?, ?, ?)`, day, int64(no), digested[no]); err != nil {
 				return err
 			}
 		}
@@ -184,12 +194,14 @@ type glance struct {
 	addr              netip.Addr
 	at                int64
 	kind, place, tags int64
+	content           int64
+	pack              []byte
 }
 
-// count counts what the view may see of a day. Observations of silence count
-// nowhere. An address stands in one country and one ASN a day: the last that
-// is known.
-func (a *Archive) count(ctx context.Context, view access.View, day int64) (map[cell]tally, error) {
+// count counts what the view may see of a day, into the digest too unless it is
+// nil. Observations of silence count nowhere. An address stands in one country
+// and one ASN a day: the last that is known.
+func (a *Archive) count(ctx context.Context, view access.View, day int64, dig *digest) (map[cell]tally, error) {
 	d, err := a.newReader(ctx)
 	if err != nil {
 		return nil, err
@@ -197,19 +209,98 @@ func (a *Archive) count(ctx context.Context, view access.View, day int64) (map[c
 	defer d.close()
 	cells := make(map[cell]tally)
 	var host []glance
+	done := func() error {
+		if err := d.tally(ctx, cells, host); err != nil || dig == nil {
+			return err
+		}
+		return a.digestHost(ctx, d, dig, host)
+	}
 	for g, err := range a.glances(ctx, view, day) {
 		if err != nil {
 			return nil, err
 		}
 		if len(host) > 0 && host[0].addr != g.addr {
-			if err := d.tally(ctx, cells, host); err != nil {
+			if err := done(); err != nil {
 				return nil, err
 			}
 			host = host[:0]
 		}
 		host = append(host, g)
 	}
-	return cells, d.tally(ctx, cells, host)
+	if err := done(); err != nil {
+		return nil, err
+	}
+	if dig != nil {
+		dig.close()
+	}
+	return cells, nil
+}
+
+// digestHost adds the observations of one address to the digest.
+func (a *Archive) digestHost(ctx context.Context, d *reader, dig *digest, host []glance) error {
+	var looks []look
+	for _, g := range host {
+		kind, err := d.kind(ctx, g.kind)
+		if err != nil {
+			return err
+		}
+		if !kind.verdict.Spoke() {
+			continue
+		}
+		body, err := d.tagset(ctx, g.tags)
+		if err != nil {
+			return err
+		}
+		_, rules, err := splitTags(body)
+		if err != nil {
+			return err
+		}
+		l := look{at: g.at, source: string(kind.source), tags: append(kind.tags(), rules...)}
+		if g.addr.Unmap().Is6() {
+			l.source += "6"
+		}
+		if l.where, err = d.place(ctx, g.place); err != nil {
+			return err
+		}
+		if l.trait, err = a.trait(ctx, d, kind, &g); err != nil {
+			return err
+		}
+		looks = append(looks, l)
+	}
+	if len(looks) > 0 {
+		dig.host(sketch.HashAddr(host[0].addr), looks)
+	}
+	return nil
+}
+
+// recentTraits is how many contents are known by what they say of devices: a host
+// that says the same every day is not read every day.
+const recentTraits = 1 << 17
+
+// trait returns what an observation says of its devices.
+func (a *Archive) trait(ctx context.Context, d *reader, k kind, g *glance) (trait, error) {
+	a.traitsMu.Lock()
+	t, ok := a.traits.get(g.content)
+	a.traitsMu.Unlock()
+	if ok {
+		return t, nil
+	}
+	body, err := d.content(ctx, g.content)
+	if errors.Is(err, sql.ErrNoRows) {
+		return trait{}, nil // pruned a moment ago
+	}
+	if err != nil {
+		return t, err
+	}
+	o := exposure.Observation{Observed: time.Unix(0, g.at).UTC(), Source: k.source}
+	if err := form.Join(&o, body, g.pack); err != nil {
+		return t, fmt.Errorf("observation of %s: %w", g.addr, err)
+	}
+	t = traitOf(&o)
+	a.traitsMu.Lock()
+	a.traits.put(g.content, t)
+	a.traitsMu.Unlock()
+	return t, nil
 }
 
 // glances yields the observations of a day, address by address.
@@ -218,12 +309,12 @@ func (a *Archive) glances(ctx context.Context, view access.View, day int64) iter
 		var where clause
 		where.between(Day(time.Unix(day*secondsPerDay, 0)))
 		where.visible(view)
-		err := a.each(ctx, `SELECT o.key, r.base + o.observed, f.kind, f.place, f.tags
+		err := a.each(ctx, `SELECT o.key, r.base + o.observed, f.kind, f.place, f.tags, f.content, o.pack
 			FROM run r CROSS JOIN observation o ON o.run = r.id CROSS JOIN face f ON f.id = o.face
 			WHERE `+strings.Join(where.parts, ` AND `)+` ORDER BY o.key`, where.args, func(rows *sql.Rows) error {
 			var g glance
 			var raw sql.RawBytes
-			if err := rows.Scan(&raw, &g.at, &g.kind, &g.place, &g.tags); err != nil {
+			if err := rows.Scan(&raw, &g.at, &g.kind, &g.place, &g.tags, &g.content, &g.pack); err != nil {
 				return err
 			}
 			key, err := form.ParseKey(raw)

@@ -139,6 +139,7 @@ var benches = []bench{
 	{"archive", archiveTitle, measureArchive},
 	{"desk", deskTitle, measureDesk},
 	{"sensor", sensorTitle, measureSensor},
+	{"dashboard", dashboardTitle, measureDashboard},
 }
 
 func benchNames() []string {
@@ -164,7 +165,7 @@ func work(ctx context.Context, name string, in io.Reader, out io.Writer) error {
 		return rain(ctx, o, out)
 	}
 	does, ok := map[string]func(context.Context, options) ([]figure, error){
-		"grab": grabAll, "scan": scanAll, "silent": walkSilence, "archive": appendDays, "desk": serveStrangers, "sensor": hearShower,
+		"grab": grabAll, "scan": scanAll, "silent": walkSilence, "archive": appendDays, "desk": serveStrangers, "sensor": hearShower, "dashboard": showYear,
 	}[name]
 	if !ok {
 		return fmt.Errorf("no worker %q", name)

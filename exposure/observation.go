@@ -96,6 +96,9 @@ const (
 	Edge         Source = "edge"         // logs and captures of a network's edge
 )
 
+// Sources are all of them.
+var Sources = []Source{Scan, Verification, Audit, Shadowserver, ZGrab2, Nmap, CSV, Sensor, Edge}
+
 // Feed reports whether the observation is somebody else's word: it makes an
 // exposure reported, never confirmed, and its absence fixes nothing.
 func (s Source) Feed() bool {

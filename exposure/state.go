@@ -4,8 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -90,7 +90,12 @@ func (e *Exposure) Word() string {
 // same key has the same name in every store. It is short for the telephone, so
 // among many millions two may share one.
 func (k Key) Case() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "case %s %s %d %s", k.Addr, k.Transport, k.Port, k.Rule))
+	text := make([]byte, 0, 128)
+	text = append(text, "case "...)
+	text = k.Addr.AppendTo(text)
+	text = append(append(append(text, ' '), k.Transport...), ' ')
+	text = append(strconv.AppendUint(text, uint64(k.Port), 10), ' ')
+	sum := sha256.Sum256(append(text, k.Rule...))
 	return strings.ToUpper(hex.EncodeToString(sum[:6]))
 }
 

@@ -24,10 +24,12 @@ type Config struct {
 	// Public opens the dashboard to whoever comes.
 	Public bool `yaml:"public"`
 	// SmallCell is the count below which the public is told "fewer than".
-	SmallCell int           `yaml:"small_cell"`
-	Session   time.Duration `yaml:"session"` // from logging in
-	Idle      time.Duration `yaml:"idle"`    // without a request
-	Rate      int           `yaml:"rate"`    // requests a second of one address
+	SmallCell int `yaml:"small_cell"`
+	// Annotations is a file of what happened on which day, for the dashboard.
+	Annotations string        `yaml:"annotations" config:"path"`
+	Session     time.Duration `yaml:"session"` // from logging in
+	Idle        time.Duration `yaml:"idle"`    // without a request
+	Rate        int           `yaml:"rate"`    // requests a second of one address
 	// Texts is a directory with further languages.
 	Texts string `yaml:"texts" config:"path"`
 }

@@ -46,6 +46,8 @@ type Options struct {
 	Log   *slog.Logger
 	// Page shows a problem to people; programs get problem+json. Nil: plain text.
 	Page func(w http.ResponseWriter, r *http.Request, v *Visit, p *Problem)
+	// Front is where a stranger who comes to / is sent; empty: to log in.
+	Front string
 }
 
 // A Gate is an http.Handler for its routes.
@@ -226,6 +228,8 @@ func (g *Gate) permit(r *http.Request, v *Visit) error {
 	switch {
 	case v.Who != "":
 		return Forbidden
+	case v.Route.Kind == Page && r.URL.Path == "/" && g.Front != "":
+		return redirect{g.Front, http.StatusSeeOther}
 	case v.Route.Kind == Page || v.Route.Kind == Form:
 		to := "/login"
 		if r.Method == http.MethodGet && r.URL.Path != "/" {

@@ -66,9 +66,9 @@ type Service struct {
 // at any moment the same call may be made again: what was kept is known by its
 // content, and what was not is kept then.
 func (s *Service) Take(ctx context.Context, documents iter.Seq2[feed.Document, error], parse feed.Parser) ([]exposure.Intake, error) {
-	// The batches bound the memory: garbage may lie a little longer, for a tenth
+	// The batches bound the memory: garbage may lie a little longer, for some
 	// of the time.
-	defer debug.SetGCPercent(debug.SetGCPercent(150))
+	defer debug.SetGCPercent(debug.SetGCPercent(125))
 	var all []exposure.Intake
 	for doc, wrong := range documents {
 		if err := ctx.Err(); err != nil {

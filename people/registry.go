@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type Store interface {
 	PeopleGeneration(ctx context.Context) (int64, error)
 	People(ctx context.Context, v access.View) (store.People, error)
 	ChangePeople(ctx context.Context, c store.PeopleChange) error
+	HostsIn(ctx context.Context, v access.View, part store.Part) ([]netip.Addr, error)
 }
 
 // A Registry is the constituents of a store. It may be used by many goroutines
@@ -38,8 +40,9 @@ type Store interface {
 type Registry struct {
 	store Store
 
-	mu   sync.Mutex // guards what follows
-	kept *state
+	mu     sync.Mutex // guards what follows
+	kept   *state
+	placed map[string]placed // by constituent
 }
 
 // A state is what the store held at one generation.

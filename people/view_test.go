@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"time"
 
 	"ippwatch/access"
+	"ippwatch/exposure"
 	"ippwatch/people"
 )
 
@@ -16,6 +18,19 @@ func TestView(t *testing.T) {
 	all := parse(t, "constituents:\n  - {name: a, networks: [198.51.100.0/24]}\n  - {name: b, networks: [203.0.113.0/24], asns: [64496]}\n")
 	if _, err := reg.Import(t.Context(), hand(0), "test", "test.yaml", all, false); err != nil {
 		t.Fatal(err)
+	}
+	// A host that is said to lie in b's AS, and one that is not.
+	for addr, asn := range map[string]uint32{"192.0.2.99": 64496, "192.0.2.98": 64497} {
+		e := exposure.Exposure{
+			Key:       exposure.Key{Addr: netip.MustParseAddr(addr), Transport: exposure.TCP, Port: 631, Rule: "open-ipp"},
+			Condition: exposure.Confirmed, Where: exposure.Where{ASN: asn}, FirstSeen: hand(0).At, LastSeen: hand(0).At, TimesSeen: 1, Cycle: 1,
+		}
+		err := s.Apply(t.Context(), []netip.AddrPort{netip.AddrPortFrom(e.Addr, 631)}, func([]exposure.Exposure, map[exposure.Key]time.Time) ([]exposure.Exposure, []exposure.Transition) {
+			return []exposure.Exposure{e}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	leased := access.Window{Prefix: netip.MustParsePrefix("192.0.2.7/32")}
 	leases := func(_ context.Context, customer string) ([]access.Window, error) {
@@ -33,7 +48,7 @@ func TestView(t *testing.T) {
 		sees        map[string]bool
 	}{
 		{"a constituent", access.RoleConstituent, "a", access.Constituent, map[string]bool{"198.51.100.1": true, "192.0.2.7": true, "203.0.113.1": false, "192.0.2.8": false}},
-		{"another", access.RoleConstituent, "b", access.Constituent, map[string]bool{"198.51.100.1": false, "192.0.2.7": false, "203.0.113.1": true}},
+		{"another", access.RoleConstituent, "b", access.Constituent, map[string]bool{"198.51.100.1": false, "192.0.2.7": false, "203.0.113.1": true, "192.0.2.99": true, "192.0.2.98": false}},
 		{"one that is not there any more", access.RoleConstituent, "c", access.Constituent, map[string]bool{"198.51.100.1": false, "203.0.113.1": false}},
 		{"one without a name", access.RoleConstituent, "", access.Constituent, map[string]bool{"198.51.100.1": false}},
 		{"an analyst", access.RoleAnalyst, "", access.Operator, map[string]bool{"198.51.100.1": true, "203.0.113.1": true}},

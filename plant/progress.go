@@ -324,7 +324,7 @@ func (p *Plant) follow(w http.ResponseWriter, r *http.Request, v *gate.Visit) er
 		if err != nil {
 			return err
 		}
-		html, err := p.site.Render(r, v, "scan", "progress", g)
+		html, err := p.site.Block(r, v, "scan", "progress", g)
 		if err != nil {
 			return err
 		}

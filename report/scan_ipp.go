@@ -1,7 +1,6 @@
 package report
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -187,15 +186,7 @@ func cupsVersion(r *Row) string {
 // A fingerprint is what kind of device it seems to be.
 type fingerprint struct{ vendor, kind, model, version string }
 
-// vendors begin the make and model of their printers, in the order in which
-// they are tried.
-var vendors = []string{
-	"Brother", "Canon", "Dell", "EPSON", "Fuji Xerox", "FUJIFILM", "Hewlett-Packard", "HP", "Konica Minolta", "KONICA MINOLTA",
-	"Kyocera", "Lexmark", "OKI", "Pantum", "Ricoh", "Samsung", "Sharp", "TOSHIBA", "Xerox", "Zebra",
-}
-
-// device tells what it is from what the host says, or what a feed took it for. The queues of a CUPS server
-// lead to devices elsewhere, so such a host is a server and nothing more.
+// device tells what it is from what the host says, or what a feed took it for.
 func device(r *Row) fingerprint {
 	if r.Feed != nil {
 		return fingerprint{
@@ -203,37 +194,10 @@ func device(r *Row) fingerprint {
 			model: r.Feed.Column("device_model"), version: r.Feed.Column("device_version"),
 		}
 	}
-	if r.CUPS != nil && r.CUPS.Queues {
-		return fingerprint{kind: "print-server"}
-	}
-	if len(r.Printers) == 0 {
-		return fingerprint{}
-	}
-	f := fingerprint{kind: "printer", version: first("printer-firmware-string-version")(r)}
-	p := r.Printers[0]
-	for field := range strings.SplitSeq(p.Get("printer-device-id"), ";") { // IEEE 1284
-		key, value, _ := strings.Cut(field, ":")
-		switch strings.TrimSpace(key) {
-		case "MFG", "MANUFACTURER":
-			f.vendor = strings.TrimSpace(value)
-		case "MDL", "MODEL":
-			f.model = strings.TrimSpace(value)
-		}
-	}
-	made := said(p.Get("printer-make-and-model"))
-	if i := slices.IndexFunc(vendors, func(v string) bool { return hasWord(made, v) }); f.vendor == "" && i >= 0 {
-		f.vendor = vendors[i]
-	}
-	if f.model == "" {
-		f.model = made
-		if f.vendor != "" && hasWord(made, f.vendor) {
-			f.model = strings.TrimSpace(made[len(f.vendor):])
-		}
+	d := r.Device()
+	f := fingerprint{vendor: d.Vendor, kind: d.Kind, model: d.Model}
+	if f.kind == "printer" {
+		f.version = first("printer-firmware-string-version")(r)
 	}
 	return f
-}
-
-// hasWord reports whether text begins with the word or words, in any case.
-func hasWord(text, word string) bool {
-	return len(text) > len(word) && text[len(word)] == ' ' && strings.EqualFold(text[:len(word)], word)
 }

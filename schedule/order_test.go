@@ -1,6 +1,7 @@
 package schedule_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -25,7 +26,7 @@ func (s *stand) ordered(st *store.Store, jobs ...schedule.Job) (d *schedule.Sche
 
 // asked is a job that notes what was ordered.
 func (s *stand) asked(kind, cron string, lasts time.Duration) schedule.Job {
-	j := s.job("30 3 * * *", true, lasts)
+	j := s.job(cmp.Or(cron, "30 3 * * *"), true, lasts)
 	j.Kind = kind
 	if cron == "" {
 		j.Plan = schedule.Plan{}
@@ -42,8 +43,8 @@ func (s *stand) asked(kind, cron string, lasts time.Duration) schedule.Job {
 
 func TestAnOrderRunsAtOnceAndThePlanGoesOn(t *testing.T) {
 	in(t, func(s *stand, st *store.Store) {
-		d, stop := s.ordered(st, s.asked("scan", "30 3 * * *", time.Hour))
-		time.Sleep(3 * time.Hour)
+		d, stop := s.ordered(st, s.asked("scan", "10 0 * * *", 10*time.Minute))
+		time.Sleep(5 * time.Minute)
 		if err := d.Order("scan", schedule.Order{Who: "ann", What: []string{"192.0.2.1"}}); err != nil {
 			s.t.Fatal(err)
 		}
@@ -53,11 +54,11 @@ func TestAnOrderRunsAtOnceAndThePlanGoesOn(t *testing.T) {
 				s.t.Errorf("the same once more: %v", err)
 			}
 		}
-		time.Sleep(3 * time.Hour)
+		time.Sleep(25 * time.Minute)
 		stop()
 		got := s.ranAt()
 		// The time of the plan fell into the run that was ordered, and was kept.
-		if want := "for ann: 192.0.2.1 01 03:00 01 04:00"; strings.Join(got[:3], " ") != want {
+		if want := "for ann: 192.0.2.1 01 00:05 01 00:15"; strings.Join(got[:3], " ") != want {
 			s.t.Errorf("ran %q, want it to begin with %q", got, want)
 		}
 		j, _, err := st.Job(s.t.Context(), "scan")
@@ -70,22 +71,22 @@ func TestAnOrderRunsAtOnceAndThePlanGoesOn(t *testing.T) {
 func TestAJobWithoutAPlanRunsWhenOrdered(t *testing.T) {
 	in(t, func(s *stand, st *store.Store) {
 		d, stop := s.ordered(st, s.asked("verify", "", time.Minute))
-		time.Sleep(2 * time.Hour)
+		time.Sleep(10 * time.Minute)
 		s.want()
 		for _, what := range []string{"A", "B"} {
 			if err := d.Order("verify", schedule.Order{Who: "ann", What: []string{what}}); err != nil {
 				s.t.Fatal(err)
 			}
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(5 * time.Minute)
 		stop()
-		s.want("for ann: A", "01 02:00", "for ann: B", "01 02:01")
+		s.want("for ann: A", "01 00:10", "for ann: B", "01 00:11")
 	})
 }
 
 func TestOrdersThatAreRefused(t *testing.T) {
 	in(t, func(s *stand, st *store.Store) {
-		d, stop := s.ordered(st, s.asked("verify", "", 2*time.Hour))
+		d, stop := s.ordered(st, s.asked("verify", "", 20*time.Minute))
 		if err := d.Order("scan", schedule.Order{Who: "ann"}); !errors.Is(err, schedule.ErrNotRun) {
 			s.t.Errorf("a job that the daemon does not have: %v", err)
 		}
@@ -95,7 +96,7 @@ func TestOrdersThatAreRefused(t *testing.T) {
 		if err := d.Order("verify", schedule.Order{Who: "ann"}); err != nil {
 			s.t.Fatal(err)
 		}
-		time.Sleep(time.Hour) // it runs
+		time.Sleep(time.Minute) // it runs
 		var err error
 		for i := range 30 {
 			if err = d.Order("verify", schedule.Order{Who: "ann", What: []string{strings.Repeat("x", i+1)}}); err != nil {
@@ -111,16 +112,16 @@ func TestOrdersThatAreRefused(t *testing.T) {
 
 func TestAnOrderThatIsStoppedGoesOn(t *testing.T) {
 	in(t, func(s *stand, st *store.Store) {
-		d, stop := s.ordered(st, s.asked("verify", "", 5*time.Hour))
-		time.Sleep(time.Hour)
+		d, stop := s.ordered(st, s.asked("verify", "", 30*time.Minute))
+		time.Sleep(5 * time.Minute)
 		if err := d.Order("verify", schedule.Order{Who: "ann", What: []string{"A"}}); err != nil {
 			s.t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(5 * time.Minute)
 		stop()
-		_, stop = s.ordered(st, s.asked("verify", "", time.Hour))
-		time.Sleep(time.Hour)
+		_, stop = s.ordered(st, s.asked("verify", "", 5*time.Minute))
+		time.Sleep(5 * time.Minute)
 		stop()
-		s.want("for ann: A", "01 01:00", "01 02:00 resumes run-1")
+		s.want("for ann: A", "01 00:05", "01 00:10 resumes run-1")
 	})
 }

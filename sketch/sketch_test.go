@@ -70,3 +70,29 @@ func FuzzMerge(f *testing.F) {
 		s.Text("more")
 	})
 }
+
+func TestPointsCountWhatTheyStandFor(t *testing.T) {
+	var both, even, odd Register
+	for i := range uint64(100_000) {
+		p := PointOf(mix(7, i))
+		both.Add(p)
+		if i%2 == 0 {
+			even.Add(p)
+		} else {
+			odd.Add(p)
+		}
+		switch n := i + 1; n {
+		case 1, 3, 30, 1000, 20_000, 100_000:
+			if got := both.Estimate(); math.Abs(float64(got)-float64(n)) > max(0.5, 3*Error*float64(n)) {
+				t.Errorf("after %d: about %d", n, got)
+			}
+		}
+	}
+	even.Join(&odd)
+	if even != both {
+		t.Error("the union of two halves is not the whole")
+	}
+	if n := new(Register).Estimate(); n != 0 {
+		t.Errorf("nothing is about %d", n)
+	}
+}

@@ -55,16 +55,18 @@ func (a *address) Scan(v any) error {
 type span struct{ lo, hi []byte }
 
 // spans returns the part of the prefix that the view may see, in order and
-// without overlap. The zero prefix stands for all addresses.
+// without overlap; of a view that is placed, all, as its hosts lie anywhere: what
+// is read there is looked at again, host by host. The zero prefix stands for all
+// addresses.
 func spans(v access.View, within netip.Prefix) ([]span, error) {
 	var set netipx.IPSetBuilder
-	switch v.Tier {
-	case access.Operator:
+	switch {
+	case v.Tier == access.Operator || v.Placed():
 		if !within.IsValid() {
 			return []span{{lo: []byte{0}, hi: []byte{0xff}}}, nil
 		}
 		set.AddPrefix(within)
-	case access.Constituent:
+	case v.Tier == access.Constituent:
 		for _, p := range v.Whole() {
 			set.AddPrefix(p)
 		}

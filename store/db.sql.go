@@ -129,6 +129,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.countNotesStmt, err = db.PrepareContext(ctx, countNotes); err != nil {
 		return nil, fmt.Errorf("error preparing query countNotes: %w", err)
 	}
+	if q.coverageStateStmt, err = db.PrepareContext(ctx, coverageState); err != nil {
+		return nil, fmt.Errorf("error preparing query coverageState: %w", err)
+	}
 	if q.createRunStmt, err = db.PrepareContext(ctx, createRun); err != nil {
 		return nil, fmt.Errorf("error preparing query createRun: %w", err)
 	}
@@ -255,6 +258,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.feedDaysStmt, err = db.PrepareContext(ctx, feedDays); err != nil {
 		return nil, fmt.Errorf("error preparing query feedDays: %w", err)
 	}
+	if q.feedDaysOverStmt, err = db.PrepareContext(ctx, feedDaysOver); err != nil {
+		return nil, fmt.Errorf("error preparing query feedDaysOver: %w", err)
+	}
 	if q.finishRunStmt, err = db.PrepareContext(ctx, finishRun); err != nil {
 		return nil, fmt.Errorf("error preparing query finishRun: %w", err)
 	}
@@ -269,6 +275,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.holdsStmt, err = db.PrepareContext(ctx, holds); err != nil {
 		return nil, fmt.Errorf("error preparing query holds: %w", err)
+	}
+	if q.hostsOfASNStmt, err = db.PrepareContext(ctx, hostsOfASN); err != nil {
+		return nil, fmt.Errorf("error preparing query hostsOfASN: %w", err)
+	}
+	if q.hostsOfCountryStmt, err = db.PrepareContext(ctx, hostsOfCountry); err != nil {
+		return nil, fmt.Errorf("error preparing query hostsOfCountry: %w", err)
 	}
 	if q.importsStmt, err = db.PrepareContext(ctx, imports); err != nil {
 		return nil, fmt.Errorf("error preparing query imports: %w", err)
@@ -488,6 +500,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.runsByStateStmt, err = db.PrepareContext(ctx, runsByState); err != nil {
 		return nil, fmt.Errorf("error preparing query runsByState: %w", err)
+	}
+	if q.runsOverStmt, err = db.PrepareContext(ctx, runsOver); err != nil {
+		return nil, fmt.Errorf("error preparing query runsOver: %w", err)
 	}
 	if q.seeSessionStmt, err = db.PrepareContext(ctx, seeSession); err != nil {
 		return nil, fmt.Errorf("error preparing query seeSession: %w", err)
@@ -738,6 +753,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing countNotesStmt: %w", cerr)
 		}
 	}
+	if q.coverageStateStmt != nil {
+		if cerr := q.coverageStateStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing coverageStateStmt: %w", cerr)
+		}
+	}
 	if q.createRunStmt != nil {
 		if cerr := q.createRunStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createRunStmt: %w", cerr)
@@ -948,6 +968,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing feedDaysStmt: %w", cerr)
 		}
 	}
+	if q.feedDaysOverStmt != nil {
+		if cerr := q.feedDaysOverStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing feedDaysOverStmt: %w", cerr)
+		}
+	}
 	if q.finishRunStmt != nil {
 		if cerr := q.finishRunStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing finishRunStmt: %w", cerr)
@@ -971,6 +996,16 @@ func (q *Queries) Close() error {
 	if q.holdsStmt != nil {
 		if cerr := q.holdsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing holdsStmt: %w", cerr)
+		}
+	}
+	if q.hostsOfASNStmt != nil {
+		if cerr := q.hostsOfASNStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing hostsOfASNStmt: %w", cerr)
+		}
+	}
+	if q.hostsOfCountryStmt != nil {
+		if cerr := q.hostsOfCountryStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing hostsOfCountryStmt: %w", cerr)
 		}
 	}
 	if q.importsStmt != nil {
@@ -1338,6 +1373,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing runsByStateStmt: %w", cerr)
 		}
 	}
+	if q.runsOverStmt != nil {
+		if cerr := q.runsOverStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing runsOverStmt: %w", cerr)
+		}
+	}
 	if q.seeSessionStmt != nil {
 		if cerr := q.seeSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing seeSessionStmt: %w", cerr)
@@ -1527,6 +1567,7 @@ type Queries struct {
 	countContentsStmt         *sql.Stmt
 	countKeysBeforeStmt       *sql.Stmt
 	countNotesStmt            *sql.Stmt
+	coverageStateStmt         *sql.Stmt
 	createRunStmt             *sql.Stmt
 	deliveriesAtStmt          *sql.Stmt
 	dropAccountStmt           *sql.Stmt
@@ -1569,11 +1610,14 @@ type Queries struct {
 	exposuresOfASNStmt        *sql.Stmt
 	exposuresOfCountryStmt    *sql.Stmt
 	feedDaysStmt              *sql.Stmt
+	feedDaysOverStmt          *sql.Stmt
 	finishRunStmt             *sql.Stmt
 	forgetContentsStmt        *sql.Stmt
 	hasIntakeStmt             *sql.Stmt
 	hasReplyStmt              *sql.Stmt
 	holdsStmt                 *sql.Stmt
+	hostsOfASNStmt            *sql.Stmt
+	hostsOfCountryStmt        *sql.Stmt
 	importsStmt               *sql.Stmt
 	intakesStmt               *sql.Stmt
 	itemsOfStmt               *sql.Stmt
@@ -1647,6 +1691,7 @@ type Queries struct {
 	runsStmt                  *sql.Stmt
 	runsBeforeStmt            *sql.Stmt
 	runsByStateStmt           *sql.Stmt
+	runsOverStmt              *sql.Stmt
 	seeSessionStmt            *sql.Stmt
 	sentByDayStmt             *sql.Stmt
 	sessionStmt               *sql.Stmt
@@ -1711,6 +1756,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		countContentsStmt:         q.countContentsStmt,
 		countKeysBeforeStmt:       q.countKeysBeforeStmt,
 		countNotesStmt:            q.countNotesStmt,
+		coverageStateStmt:         q.coverageStateStmt,
 		createRunStmt:             q.createRunStmt,
 		deliveriesAtStmt:          q.deliveriesAtStmt,
 		dropAccountStmt:           q.dropAccountStmt,
@@ -1753,11 +1799,14 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		exposuresOfASNStmt:        q.exposuresOfASNStmt,
 		exposuresOfCountryStmt:    q.exposuresOfCountryStmt,
 		feedDaysStmt:              q.feedDaysStmt,
+		feedDaysOverStmt:          q.feedDaysOverStmt,
 		finishRunStmt:             q.finishRunStmt,
 		forgetContentsStmt:        q.forgetContentsStmt,
 		hasIntakeStmt:             q.hasIntakeStmt,
 		hasReplyStmt:              q.hasReplyStmt,
 		holdsStmt:                 q.holdsStmt,
+		hostsOfASNStmt:            q.hostsOfASNStmt,
+		hostsOfCountryStmt:        q.hostsOfCountryStmt,
 		importsStmt:               q.importsStmt,
 		intakesStmt:               q.intakesStmt,
 		itemsOfStmt:               q.itemsOfStmt,
@@ -1831,6 +1880,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		runsStmt:                  q.runsStmt,
 		runsBeforeStmt:            q.runsBeforeStmt,
 		runsByStateStmt:           q.runsByStateStmt,
+		runsOverStmt:              q.runsOverStmt,
 		seeSessionStmt:            q.seeSessionStmt,
 		sentByDayStmt:             q.sentByDayStmt,
 		sessionStmt:               q.sessionStmt,

@@ -154,14 +154,18 @@ func (s *Store) Apply(
 			}
 		}
 		// In the order of the keys, neighbours fill the same page.
-		slices.SortFunc(changed, func(a, b exposure.Exposure) int {
+		order := make([]*exposure.Exposure, len(changed))
+		for i := range changed {
+			order[i] = &changed[i]
+		}
+		slices.SortFunc(order, func(a, b *exposure.Exposure) int {
 			return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Transport, b.Transport), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Rule, b.Rule))
 		})
 		there := make(map[exposure.Key]exposureRow, len(rows))
 		for _, row := range rows {
 			there[row.key()] = row
 		}
-		for _, e := range changed {
+		for _, e := range order {
 			row, found := there[e.Key]
 			if err := write.write(ctx, e, since[e.Key], row, found); err != nil {
 				return err
@@ -173,7 +177,7 @@ func (s *Store) Apply(
 
 // write writes an exposure in the place of the row, if one was found, and as
 // little of it as will do.
-func (q *Queries) write(ctx context.Context, e exposure.Exposure, since time.Time, row exposureRow, found bool) error {
+func (q *Queries) write(ctx context.Context, e *exposure.Exposure, since time.Time, row exposureRow, found bool) error {
 	p := exposureParamsOf(e, since)
 	if !found && untouched(e) {
 		return q.bearExposure(ctx, firstOf(p))
@@ -191,7 +195,7 @@ func (q *Queries) write(ctx context.Context, e exposure.Exposure, since time.Tim
 }
 
 // untouched reports whether nothing has happened to the exposure but that it was seen.
-func untouched(e exposure.Exposure) bool {
+func untouched(e *exposure.Exposure) bool {
 	return e.Contact == exposure.NotContacted && e.Ruling == exposure.NoRuling && e.Cycle == 1 && e.TimesSeen == 1 &&
 		e.ClearedAt.IsZero() && e.SilentAt.IsZero() && e.RuledBy == "" && e.RuledWhy == "" && e.RuledUntil.IsZero() &&
 		e.Assignee == "" && !e.MovedTo.IsValid() && !e.MovedFrom.IsValid()
@@ -206,7 +210,7 @@ func firstOf(p putExposureParams) bearExposureParams {
 	}
 }
 
-func exposureParamsOf(e exposure.Exposure, since time.Time) putExposureParams {
+func exposureParamsOf(e *exposure.Exposure, since time.Time) putExposureParams {
 	p := putExposureParams{
 		Addr: address{e.Addr}, Transport: string(e.Transport), Port: int64(e.Port), Rule: e.Rule, Name: e.Case(),
 		Severity: string(e.Severity), Condition: string(e.Condition), Since: instant{since},

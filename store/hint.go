@@ -20,10 +20,10 @@ type Trouble string
 
 // Troubles.
 const (
-	Full     Trouble = "full"      // the disk
-	Busy     Trouble = "busy"      // another process holds it
-	Damaged  Trouble = "damaged"   // a backup is needed
-	Guarded  Trouble = "read-only" // it may not be written
+	Full      Trouble = "full"      // the disk
+	Busy      Trouble = "busy"      // another process holds it
+	Damaged   Trouble = "damaged"   // a backup is needed
+	Guarded   Trouble = "read-only" // it may not be written
 	NoTrouble Trouble = ""
 )
 

@@ -103,6 +103,9 @@ func (s *Store) streams(ctx context.Context, v access.View, f Filter) ([]stream,
 	if err != nil {
 		return nil, err
 	}
+	if v.Placed() && f.Of.all() && !f.Prefix.IsValid() {
+		f.Of = Part{Networks: v.Whole(), ASNs: v.ASNs, Countries: v.Countries}
+	}
 	if f.Of.all() {
 		within, err := spans(v, f.Prefix)
 		if err != nil {

@@ -82,7 +82,7 @@ func hang(ctx context.Context, s *Store) error {
 		for i := range 20_000 {
 			e := sample("10.0.0.1", "open-ipp")
 			e.Addr = netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
-			if err := q.putExposure(ctx, exposureParamsOf(e, noon)); err != nil {
+			if err := q.putExposure(ctx, exposureParamsOf(&e, noon)); err != nil {
 				return err
 			}
 		}

@@ -87,9 +87,10 @@ SELECT * FROM audit WHERE at >= @since ORDER BY seq DESC LIMIT @n;
 SELECT EXISTS (SELECT 1 FROM exposures WHERE addr = ? AND transport = 'udp' AND rule = 'cups-browsed-callback') AS found;
 
 -- What is said of a first sighting, which is most of what a new report brings:
--- the rest is as the table has it.
+-- the rest is as the table has it. That it is there already would be a mistake of
+-- ours and ends the transaction: OR ROLLBACK needs no journal of the statement.
 -- name: bearExposure :exec
-INSERT INTO exposures (addr, transport, port, rule, name, severity, condition, since, first_seen, last_seen,
+INSERT OR ROLLBACK INTO exposures (addr, transport, port, rule, name, severity, condition, since, first_seen, last_seen,
     evidence, last, country, region, city, asn, as_name, hostname, simulated, device, contact, ruling, cycle, times_seen)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'none', 'none', 1, 1);
 
@@ -176,7 +177,7 @@ WHERE country = @country AND country <> ''
 ORDER BY addr, transport, port, rule LIMIT @n;
 
 -- name: putTransition :exec
-INSERT INTO transitions (addr, transport, port, rule, axis, was, became, cycle, actor, evidence, at)
+INSERT OR ROLLBACK INTO transitions (addr, transport, port, rule, axis, was, became, cycle, actor, evidence, at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: transitionsSince :many

@@ -131,7 +131,7 @@ func (q *Queries) batchBelow(ctx context.Context, arg batchBelowParams) (batchRo
 }
 
 const bearExposure = `-- name: bearExposure :exec
-INSERT INTO exposures (addr, transport, port, rule, name, severity, condition, since, first_seen, last_seen,
+INSERT OR ROLLBACK INTO exposures (addr, transport, port, rule, name, severity, condition, since, first_seen, last_seen,
     evidence, last, country, region, city, asn, as_name, hostname, simulated, device, contact, ruling, cycle, times_seen)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'none', 'none', 1, 1)
 `
@@ -160,7 +160,8 @@ type bearExposureParams struct {
 }
 
 // What is said of a first sighting, which is most of what a new report brings:
-// the rest is as the table has it.
+// the rest is as the table has it. That it is there already would be a mistake of
+// ours and ends the transaction: OR ROLLBACK needs no journal of the statement.
 func (q *Queries) bearExposure(ctx context.Context, arg bearExposureParams) error {
 	_, err := q.exec(ctx, q.bearExposureStmt, bearExposure,
 		arg.Addr,
@@ -1177,7 +1178,7 @@ func (q *Queries) putTick(ctx context.Context, arg putTickParams) error {
 }
 
 const putTransition = `-- name: putTransition :exec
-INSERT INTO transitions (addr, transport, port, rule, axis, was, became, cycle, actor, evidence, at)
+INSERT OR ROLLBACK INTO transitions (addr, transport, port, rule, axis, was, became, cycle, actor, evidence, at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 `
 

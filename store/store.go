@@ -84,7 +84,7 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 	// several transactions of them write a page to the file once. What undoes a
 	// statement of many rows is kept in memory, not in a file.
 	if s.writes, err = sql.Open("sqlite", source(path, "immediate", "journal_mode(WAL)", "journal_size_limit(67108864)",
-		"wal_autocheckpoint(4000)", "temp_store(memory)")); err != nil {
+		"wal_autocheckpoint(16000)", "temp_store(memory)")); err != nil {
 		return nil, err
 	}
 	s.writes.SetMaxOpenConns(1)

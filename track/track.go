@@ -6,9 +6,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"maps"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -131,17 +129,21 @@ func (t *Tracker) fold(ctx context.Context, observations []exposure.Observation)
 	var begun time.Time
 	err = t.store.Apply(ctx, doors, func(known []exposure.Exposure, since map[exposure.Key]time.Time) ([]exposure.Exposure, []exposure.Transition) {
 		begun = time.Now()
-		prior := make(map[door]Prior)
+		prior := make(map[door]Prior, len(observations))
 		at := func(d door) Prior {
-			if _, ok := prior[d]; !ok {
-				prior[d] = make(Prior)
+			p, ok := prior[d]
+			if !ok {
+				p = make(Prior)
+				prior[d] = p
 			}
-			return prior[d]
+			return p
 		}
 		for _, e := range known {
 			at(door{netip.AddrPortFrom(e.Addr, e.Port), e.Transport})[e.Key] = Known{e, since[e.Key]}
 		}
-		changed := make(map[exposure.Key]exposure.Exposure)
+		// A key is changed once, but by a door that was seen twice.
+		changed := make([]exposure.Exposure, 0, 2*len(observations))
+		place := make(map[exposure.Key]int, 2*len(observations))
 		var steps []exposure.Transition
 		for i := range observations {
 			o := &observations[i]
@@ -152,14 +154,19 @@ func (t *Tracker) fold(ctx context.Context, observations []exposure.Observation)
 					sum.Sightings++
 				}
 				p[k.Key] = k
-				changed[k.Key] = k.Exposure
+				if n, again := place[k.Key]; again {
+					changed[n] = k.Exposure
+				} else {
+					place[k.Key] = len(changed)
+					changed = append(changed, k.Exposure)
+				}
 			}
 			steps = append(steps, moved...)
 		}
 		for _, m := range steps {
 			sum.count(m)
 		}
-		return slices.Collect(maps.Values(changed)), steps
+		return changed, steps
 	})
 	return sum, time.Since(begun), err
 }

@@ -122,6 +122,9 @@ func (s *street) weigh(ctx context.Context, h *house, f *verifyFlags, args []str
 	if _, err := h.archive.Append(ctx, closed); err != nil {
 		return nil, err
 	}
+	if err := h.count(ctx); err != nil {
+		return nil, err
+	}
 	v := &verify.Verifier{Store: h.store, Cases: h.tracker(), Rules: book{}, After: f.after, Now: func() time.Time { return s.now().UTC() }}
 	return v.Weigh(ctx, s.view(), cases, closed, open)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// kept are the files of a data directory.
+// kept are the databases of a data directory, in the order of a backup.
 var kept = []string{"cases.db", "observations.db"}
 
 func (s *street) backupCommand() *cobra.Command {
@@ -62,12 +63,20 @@ func (s *street) backup(ctx context.Context, h *house, out string) (err error) {
 	}
 	w := tar.NewWriter(file)
 	var sums strings.Builder
-	for _, name := range kept {
+	add := func(dir, name string) error {
 		sum, err := pack(w, dir, name)
-		if err != nil {
+		if err == nil {
+			sums.WriteString(sumLine(sum, name))
+		}
+		return err
+	}
+	for _, name := range kept {
+		if err = add(dir, name); err != nil {
 			return errors.Join(err, file.Close(), os.Remove(out))
 		}
-		sums.WriteString(sumLine(sum, name))
+	}
+	if err = s.parked(func(name string) error { return add(s.data, name) }); err != nil {
+		return errors.Join(err, file.Close(), os.Remove(out))
 	}
 	err = w.WriteHeader(&tar.Header{Name: sumsName, Mode: 0o600, Size: int64(sums.Len()), ModTime: s.now()})
 	if err == nil {
@@ -77,6 +86,28 @@ func (s *street) backup(ctx context.Context, h *house, out string) (err error) {
 		return errors.Join(err, os.Remove(out))
 	}
 	return nil
+}
+
+// parked yields the names of the reports that wait, whole, until their type is
+// known: a database does not have them.
+func (s *street) parked(f func(name string) error) error {
+	root := filepath.Join(s.data, parkedDir)
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // none is parked, or this one was taken in meanwhile
+		}
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		name, err := filepath.Rel(s.data, path)
+		if err != nil {
+			return err
+		}
+		if err := f(filepath.ToSlash(name)); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
 }
 
 // sumsName is the last file of a backup: the sums of the others, as sha256sum
@@ -156,26 +187,22 @@ func (s *street) restore(ctx context.Context, file string) (err error) {
 // sums: a flipped bit is no damage that a database would notice.
 func unpack(r *tar.Reader, dir string) error {
 	var want strings.Builder
-	for _, name := range kept {
+	for n := 0; ; n++ {
 		head, err := r.Next()
-		if err != nil || head.Name != name {
-			return fmt.Errorf("not a backup of ippwatch: want %s", name)
+		if err == nil && n >= len(kept) && head.Name == sumsName {
+			break
 		}
-		f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if n < len(kept) && (err != nil || head.Name != kept[n]) {
+			return fmt.Errorf("not a backup of ippwatch: want %s", kept[n])
+		}
+		if err != nil || n >= len(kept) && !isParked(head.Name) {
+			return fmt.Errorf("not a whole backup of ippwatch: want %s", sumsName)
+		}
+		sum, err := unpackOne(r, head, dir)
 		if err != nil {
 			return err
 		}
-		h := sha256.New()
-		if _, err := io.CopyN(io.MultiWriter(f, h), r, head.Size); err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
-		want.WriteString(sumLine(h.Sum(nil), name))
-	}
-	if head, err := r.Next(); err != nil || head.Name != sumsName {
-		return fmt.Errorf("not a whole backup of ippwatch: want %s", sumsName)
+		want.WriteString(sumLine(sum, head.Name))
 	}
 	got, err := io.ReadAll(io.LimitReader(r, int64(want.Len())+1))
 	if err != nil {
@@ -185,6 +212,27 @@ func unpack(r *tar.Reader, dir string) error {
 		return hint(errors.New("the backup was damaged after it was written: its sums differ"), "take an older backup")
 	}
 	return nil
+}
+
+// isParked reports whether the name in a backup is that of a parked report.
+func isParked(name string) bool {
+	return strings.HasPrefix(name, parkedDir+"/") && filepath.IsLocal(filepath.FromSlash(name))
+}
+
+func unpackOne(r io.Reader, head *tar.Header, dir string) ([]byte, error) {
+	path := filepath.Join(dir, filepath.FromSlash(head.Name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	h := sha256.New()
+	if _, err := io.CopyN(io.MultiWriter(f, h), r, head.Size); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", head.Name, err), f.Close())
+	}
+	return h.Sum(nil), errors.Join(f.Sync(), f.Close())
 }
 
 // sound returns what is damaged in the stores.

@@ -99,6 +99,9 @@ func (s *street) takeIn(ctx context.Context, h *house, source exposure.Source, w
 	if err != nil {
 		return err
 	}
+	if err := h.count(ctx); err != nil {
+		return err
+	}
 	if len(all) == 0 {
 		s.Note("%s", empty())
 	}

@@ -76,14 +76,8 @@ func (s *street) judge(ctx context.Context, h *house, from time.Time) error {
 	if err := fold(); err != nil {
 		return err
 	}
-	days, err := h.archive.DirtyDays(ctx)
-	if err != nil {
+	if err := h.count(ctx); err != nil {
 		return err
-	}
-	for _, day := range days {
-		if err := h.archive.Rollup(ctx, day); err != nil {
-			return err
-		}
 	}
 	return screen.Listing[judged]{
 		Columns: []string{"observations", "judged_otherwise", "new_cases"},

@@ -237,6 +237,7 @@ func (d *daemonry) run(ctx context.Context) error {
 		})
 	}
 	besides.Go(func() { d.board.Run(aside) })
+	besides.Go(func() { d.keepCounts(aside) })
 	besides.Go(func() { d.watchdog(aside) })
 	d.tellSystemd(daemon.SdNotifyReady)
 	besides.Go(func() {

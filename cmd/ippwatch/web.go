@@ -10,6 +10,7 @@ import (
 
 	"ippwatch/access"
 	"ippwatch/answer"
+	"ippwatch/dashboard"
 	"ippwatch/gate"
 	"ippwatch/people"
 	"ippwatch/people/lease"
@@ -54,6 +55,9 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 		return nil, err
 	}
 	s.pages = works
+	if err := dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()}); err != nil {
+		return nil, err
+	}
 	return site, site.Close()
 }
 

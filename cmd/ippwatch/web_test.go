@@ -145,7 +145,7 @@ var wildcard = regexp.MustCompile(`\{([a-z_]+)(\.\.\.)?\}`)
 func (c *town) path(pattern, constituent string) string {
 	k := c.cases[constituent]
 	fills := map[string]string{
-		"file": "none", "case": k.Case(), "address": k.Addr.String(), "constituent": constituent, "token": "none", "id": "none", "run": "none", "name": "none",
+		"file": "none", "case": k.Case(), "address": k.Addr.String(), "constituent": constituent, "token": "none", "id": "none", "run": "none", "name": "none", "view": "map",
 	}
 	return wildcard.ReplaceAllStringFunc(strings.Replace(pattern, "{$}", "", 1), func(w string) string {
 		name := wildcard.FindStringSubmatch(w)[1]

@@ -30,11 +30,14 @@ func toys() *Table {
 		Columns: []Column{
 			{Name: "name", Text: "toys.name", Sorts: true, Head: true},
 			{Name: "n", Text: "toys.n", Number: true, Sorts: true},
-			{Name: "seen", Text: "toys.seen", Sorts: true}, {Name: "raw", Text: "toys.raw", Export: true},
+			{Name: "seen", Text: "toys.seen", Sorts: true},
+			{Name: "raw", Text: "toys.raw", Export: true},
 		},
 		Fields: []Field{
-			{Name: "q", Text: "toys.name", Kind: Words}, {Name: "kind", Text: "toys.kind", Kind: Many, Options: Choices("toys", "car", "doll")},
-			{Name: "since", Text: "toys.seen", Kind: Date}, {Name: "least", Text: "toys.n", Kind: Number},
+			{Name: "q", Text: "toys.name", Kind: Words},
+			{Name: "kind", Text: "toys.kind", Kind: Many, Options: Choices("toys", "car", "doll")},
+			{Name: "since", Text: "toys.seen", Kind: Date},
+			{Name: "least", Text: "toys.n", Kind: Number},
 		},
 		Actions: []Action{{Name: "mend", Text: "toys.mend"}},
 	}

@@ -30,6 +30,7 @@ type (
 		Reference, Title       string
 		Date, Again            string // Again is empty when it is not said
 		Page, Unsubscribe      string
+		Until                  string // of the mail that has only a link: when that is over
 		Sender                 Sender
 		Earlier                []earlierView
 		Attached               []string

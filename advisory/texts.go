@@ -83,6 +83,13 @@ func Parse(over fs.FS) (*Texts, error) {
 				return nil, err
 			}
 		}
+		alone, err := common.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if t.prose[l][linkProse], err = p.text(alone, path.Join(string(l), linkProse+".txt")); err != nil {
+			return nil, err
+		}
 		base, err := common.Clone()
 		if err != nil {
 			return nil, err
@@ -100,6 +107,9 @@ func Parse(over fs.FS) (*Texts, error) {
 // try writes every text once.
 func (t *Texts) try() error {
 	for _, l := range Languages {
+		if _, err := t.Link(sampleLink(l)); err != nil {
+			return err
+		}
 		for _, r := range Readers {
 			for _, k := range Kinds {
 				if _, err := t.Mail(Sample(k, l, r)); err != nil {
@@ -297,3 +307,6 @@ func (t *Texts) Rule(l Language, r Reader, id string) (title, remedy string) {
 	}
 	return w.Title, w.Owner
 }
+
+// About returns why a rule matters, for somebody who runs the host.
+func (t *Texts) About(l Language, id string) string { return t.rules[l][id].About }

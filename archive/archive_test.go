@@ -304,8 +304,8 @@ func TestQueries(t *testing.T) {
 		}
 	}
 	for _, err := range a.Observations(t.Context(), operator, Query{After: "!"}) {
-		if !errors.Is(err, errCursor) {
-			t.Errorf("Observations after nonsense: %v, want %v", err, errCursor)
+		if !errors.Is(err, ErrCursor) {
+			t.Errorf("Observations after nonsense: %v, want %v", err, ErrCursor)
 		}
 	}
 	if r := second[1]; r.Findings != nil || !slices.Equal(r.Tags, []string{"open-cups", "open-ipp"}) || r.Worst != exposure.Medium {

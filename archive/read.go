@@ -49,17 +49,18 @@ func (r *Record) Cursor() Cursor {
 	return Cursor(base64.RawURLEncoding.EncodeToString(append(s, r.ref.raw...)))
 }
 
-var errCursor = errors.New("not a cursor of this archive")
+// ErrCursor says that a cursor is none.
+var ErrCursor = errors.New("not a cursor of this archive")
 
 func (c Cursor) split() (at, run int64, key []byte, err error) {
 	raw, err := base64.RawURLEncoding.DecodeString(string(c))
 	if err != nil {
-		return 0, 0, nil, errCursor
+		return 0, 0, nil, ErrCursor
 	}
 	s := form.Source{Rest: string(raw)}
 	at, run = s.Int(), s.Int()
 	if s.Err != nil {
-		return 0, 0, nil, errCursor
+		return 0, 0, nil, ErrCursor
 	}
 	return at, run, []byte(s.Rest), nil
 }

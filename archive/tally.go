@@ -79,7 +79,7 @@ type DayTally struct {
 // Tally returns what the digests of the days say, day by day; a day that nobody
 // counted is not there. Operators and the public read the last [Archive.Rollup]
 // of each day, and the public may ask by country, source and tag alone; a
-// constituent's own hosts are counted at once.
+// constituent's own hosts are counted at once, on the days that were not pruned.
 func (a *Archive) Tally(ctx context.Context, view access.View, q TallyQuery) ([]DayTally, error) {
 	if view.Tier == access.Public && q.wide() {
 		return nil, fmt.Errorf("tally by network or device: %w", ErrDenied)
@@ -308,7 +308,7 @@ func (a *Archive) digests(ctx context.Context, view access.View, from, to time.T
 func (a *Archive) ownDigests(ctx context.Context, view access.View, first, last int64, no sheetNo) iter.Seq2[dayBody, error] {
 	return func(yield func(dayBody, error) bool) {
 		var days []int64
-		err := a.each(ctx, `SELECT day FROM day WHERE day BETWEEN ? AND ? ORDER BY day`, []any{first, last}, func(rows *sql.Rows) error {
+		err := a.each(ctx, `SELECT day FROM day WHERE day BETWEEN ? AND ? AND NOT pruned ORDER BY day`, []any{first, last}, func(rows *sql.Rows) error {
 			var day int64
 			err := rows.Scan(&day)
 			days = append(days, day)

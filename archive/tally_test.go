@@ -143,6 +143,10 @@ func TestTalliesStayWhenTheirObservationsGo(t *testing.T) {
 	if len(after) != 3 || after[0].Total == 0 || len(after[0].By) < 2 {
 		t.Errorf("after the prune: %+v", after)
 	}
+	own := access.View{Tier: access.Constituent, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
+	if days := tallies(t, a, own, q); len(days) != 0 {
+		t.Errorf("own hosts that are not kept any more are counted as %+v", days)
+	}
 	got, err := a.Rebuild(t.Context(), firstDay)
 	if err != nil || got.Was != "pruned" || got.Changed || got.Addresses == 0 {
 		t.Errorf("Rebuild = %+v, %v", got, err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -69,8 +70,16 @@ type VisitQuery struct {
 	Source   exposure.Source
 	Kind     exposure.VisitKind
 	Sensor   string
-	Newest   bool // the last first
+	Newest   bool       // the last first
+	Addr     netip.Addr // of the stranger
 	Limit    int
+	After    VisitPlace // go on behind this one; zero: from the start
+}
+
+// A VisitPlace is a place in the order of visits, behind one of them.
+type VisitPlace struct {
+	At time.Time
+	ID exposure.ID
 }
 
 // Visits yields the visits that the view may see, in the order of time: a
@@ -97,6 +106,12 @@ func (a *Archive) Visits(ctx context.Context, view access.View, q VisitQuery) it
 		order := ` ORDER BY observed, id`
 		if q.Newest {
 			order = ` ORDER BY observed DESC, id DESC`
+		}
+		if q.Addr.IsValid() {
+			where.and(`addr = ?`, form.AddrBytes(q.Addr))
+		}
+		if !q.After.At.IsZero() {
+			where.and(`(observed, id) > (?, ?)`, nanoseconds(q.After.At), form.AppendID(nil, q.After.ID))
 		}
 		rows, err := a.read.QueryContext(ctx, `SELECT body FROM visit WHERE `+strings.Join(where.parts, ` AND `)+order, where.args...)
 		if err != nil {

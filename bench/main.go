@@ -1,5 +1,6 @@
 // Command bench measures what a scan costs, and prints each figure beside its
-// aim; with the argument cycles, what days of scans leave in memory and on disk.
+// aim; with the argument cycles, what days of scans leave in memory and on disk; with year, it
+// writes a generated year.
 package main
 
 import (
@@ -27,6 +28,8 @@ func main() {
 		err = cycles(ctx, os.Args[2:], os.Stdout, os.Stderr)
 	} else if len(os.Args) > 1 && os.Args[1] == surgeWord {
 		err = surges(ctx, os.Args[2:], os.Stdout, os.Stderr)
+	} else if len(os.Args) > 1 && os.Args[1] == yearWord {
+		err = years(ctx, os.Args[2:], os.Stdout, os.Stderr)
 	} else {
 		err = run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	}

@@ -259,6 +259,16 @@ func (l *Log) Check(complain func(key string, err error)) {
 	}
 }
 
+// Letters is how mail leaves: who serves pages takes the one click of an opt-out,
+// too, unless the file says that somebody else does.
+func (c *Config) Letters() notify.MailConfig {
+	m := c.Mail
+	if m.Unsubscribe.URL == "" && strings.HasPrefix(c.Web.URL, "https://") {
+		m.Unsubscribe.URL = strings.TrimRight(c.Web.URL, "/") + "/unsubscribe"
+	}
+	return m
+}
+
 // Check complains about what needs another section.
 func (c *Config) Check(complain func(key string, err error)) {
 	jobs := &c.Schedule.Jobs
@@ -275,7 +285,7 @@ func (c *Config) Check(complain func(key string, err error)) {
 		complain("schedule.jobs.verify", errors.New("a verification needs a scope: write scope: FILE at the top"))
 	}
 	if c.Mail.Host != "" || jobs.Notify.Cron != "" {
-		if err := c.Mail.Check(); err != nil {
+		if err := c.Letters().Check(); err != nil {
 			for _, one := range lines(err) {
 				complain("mail", one)
 			}

@@ -41,9 +41,9 @@ func (g guard) value(x float64) Value {
 	switch {
 	case x <= 0:
 		return Value{}
-	case g.cell <= 1:
-		return Value{N: max(1, int64(math.Round(x)))}
-	case x < float64(g.cell):
+	case g.cell <= 1 && x >= .5:
+		return Value{N: int64(math.Round(x))}
+	case x < float64(g.cell): // with a cell of 1, a mean that is hardly more than none
 		return Value{Hidden: true}
 	}
 	return Value{N: g.cell * int64(math.Round(x/float64(g.cell)))}
@@ -345,17 +345,23 @@ func (c *counting) series(of func(*archive.DayTally) int64) []Value {
 	return out
 }
 
+// before is how many days before a range tell which sources look at all.
+const before = 7
+
 // cover says of every day of the range how well it is known. A source that saw
-// something, or whose run came to its end, has looked.
-func (d *door) cover(ctx context.Context, view access.View, a *Answer, days []archive.DayTally) error {
-	if view.Tier == access.Constituent || a.DataSet == setDevices {
-		// Own hosts, or devices, do not tell whether anybody looked; all addresses do.
-		var err error
-		if days, err = d.archive.Tally(ctx, access.View{At: view.At}, archive.TallyQuery{From: a.From, To: a.To}); err != nil {
-			return err
-		}
+// something, or whose run came to its end, has looked. Own hosts or devices do not
+// tell whether anybody looked: the sums of all addresses do.
+func (d *door) cover(ctx context.Context, view access.View, a *Answer, own []archive.DayTally) error {
+	since := a.From.AddDate(0, 0, -before)
+	days, err := d.archive.Tally(ctx, access.View{At: view.At}, archive.TallyQuery{From: since, To: a.To})
+	if err != nil {
+		return err
 	}
-	covered, err := d.store.Coverage(ctx, view, a.From, a.To)
+	kept := make(map[time.Time]bool) // a constituent's days go with their observations
+	for _, t := range own {
+		kept[t.Day] = true
+	}
+	covered, err := d.store.Coverage(ctx, view, since, a.To)
 	if err != nil {
 		return err
 	}
@@ -366,9 +372,9 @@ func (d *door) cover(ctx context.Context, view access.View, a *Answer, days []ar
 		}
 		saw[day][source] = true
 	}
-	active, changing := make(map[string]bool), make(map[time.Time]bool)
+	active, changing, pruned := make(map[string]bool), make(map[time.Time]bool), make(map[time.Time]bool)
 	for _, t := range days {
-		changing[t.Day] = t.Changing
+		changing[t.Day], pruned[t.Day] = t.Changing, !kept[t.Day]
 		for _, source := range t.Sources {
 			looked(t.Day, source)
 			active[source] = true
@@ -385,7 +391,7 @@ func (d *door) cover(ctx context.Context, view access.View, a *Answer, days []ar
 				unfinished[c.Day][source] = true
 			case active[source] || !strings.HasSuffix(source, "6"):
 				looked(c.Day, source)
-				active[source] = active[source] || slices.Contains(a.Sources, source)
+				active[source] = true
 			}
 		}
 	}
@@ -413,6 +419,7 @@ func (d *door) cover(ctx context.Context, view access.View, a *Answer, days []ar
 			}
 		}
 		switch {
+		case pruned[day]:
 		case some && changing[day]:
 			one.State = Changing
 		case some && all:

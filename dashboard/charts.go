@@ -27,7 +27,7 @@ const (
 )
 
 var (
-	series = []string{"#0b5d7a", "#b35900", "#12613a", "#8e1537", "#5b3fa0", "#7a5600", "#2f7fb5", "#6b4a3a"}
+	series = []string{"#0b5d7a", "#b35900", "#12613a", "#8e1537", "#5b3fa0", "#7a5600", "#2472a8", "#6b4a3a"}
 	depths = []string{"#d5e5ef", "#aecde0", "#7fb0cd", "#4f90b5", "#287096", "#0f5273", "#06334a"}
 	moves  = []string{"#12613a", "#8cc5a4", "#e6eaee", "#f0b48a", "#a33a00"}
 )

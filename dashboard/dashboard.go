@@ -102,7 +102,8 @@ type state struct {
 	edition archive.Edition
 	covered string
 	looked  time.Time
-	sources []string // that saw something of late
+	sources []string  // that saw something of late
+	whole   time.Time // the last day of which nothing is missing; zero: none of late
 }
 
 // fresh is how long the counts are taken for unchanged. It is the machine's time
@@ -116,7 +117,7 @@ func (d *door) now(ctx context.Context, view access.View) (state, error) {
 	if !d.state.looked.IsZero() && time.Since(d.state.looked) < fresh {
 		return d.state, nil
 	}
-	next := state{looked: time.Now(), sources: d.state.sources}
+	next := state{looked: time.Now(), sources: d.state.sources, whole: d.state.whole}
 	var err error
 	if next.edition, err = d.archive.Edition(ctx); err != nil {
 		return next, err
@@ -126,25 +127,57 @@ func (d *door) now(ctx context.Context, view access.View) (state, error) {
 	}
 	if next.edition != d.state.edition || next.covered != d.state.covered || d.state.looked.IsZero() {
 		d.shelf.clear()
-		_, last, _ := next.edition.Span()
-		days, err := d.archive.Tally(ctx, access.View{At: view.At}, archive.TallyQuery{From: last.AddDate(0, 0, -29), To: last})
-		if err != nil {
+		if err := d.review(ctx, view, &next); err != nil {
 			return next, err
 		}
-		sources := make(map[string]bool)
-		for _, t := range days {
-			for _, s := range t.Sources {
-				sources[s] = true
-			}
-		}
-		next.sources = slices.Sorted(maps.Keys(sources))
 	}
 	d.state = next
 	return next, nil
 }
 
-// last is the last day that was counted; yesterday, if none was.
+// review finds out what is said of the last days.
+func (d *door) review(ctx context.Context, view access.View, next *state) error {
+	_, last, counted := next.edition.Span()
+	if !counted {
+		return nil
+	}
+	days, err := d.archive.Tally(ctx, access.View{At: view.At}, archive.TallyQuery{From: last.AddDate(0, 0, -29), To: last})
+	if err != nil {
+		return err
+	}
+	sources := make(map[string]bool)
+	for _, t := range days {
+		for _, s := range t.Sources {
+			sources[s] = true
+		}
+	}
+	next.sources = slices.Sorted(maps.Keys(sources))
+	next.whole, err = d.lastWhole(ctx, view, last, days)
+	return err
+}
+
+// lastWhole returns the last day that was measured whole. Today is still coming in,
+// and would look as if all became better every night.
+func (d *door) lastWhole(ctx context.Context, view access.View, last time.Time, days []archive.DayTally) (time.Time, error) {
+	const back = 7
+	a := &Answer{Question: &Question{From: last.AddDate(0, 0, 1-back), To: last}}
+	if err := d.cover(ctx, access.View{At: view.At}, a, days); err != nil {
+		return time.Time{}, err
+	}
+	for _, day := range slices.Backward(a.Days) {
+		if day.State == Measured {
+			return day.Day, nil
+		}
+	}
+	return time.Time{}, nil
+}
+
+// last is the last day that was measured whole, or that was counted at all;
+// yesterday, if none was.
 func (s state) last(v *gate.Visit) time.Time {
+	if !s.whole.IsZero() {
+		return s.whole
+	}
 	if _, last, ok := s.edition.Span(); ok {
 		return last
 	}
@@ -169,7 +202,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, v *gate.Visit) erro
 		return d.tell(w, r, v, st, q)
 	}
 	// All strangers who ask the same in one language get the same bytes.
-	k, err := d.shelf.page(r.URL.RequestURI()+" "+d.site.Appearance(r, v), func() (*kept, error) {
+	k, err := d.shelf.page(d.base(r)+r.URL.RequestURI()+" "+d.site.Appearance(r, v), func() (*kept, error) {
 		q, err := d.ask(r, v, view, st)
 		if err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -474,6 +475,34 @@ func TestOnlyThoseWithANameWhenItIsNotPublic(t *testing.T) {
 		}
 	}
 	c.body("/statistics/combined/map/", "analyst")
+}
+
+// TestADayThatIsComingInIsNotTheLast counts a part of the next day.
+func TestADayThatIsComingInIsNotTheLast(t *testing.T) {
+	c := newTown(t, 8, true)
+	next := lastDay.AddDate(0, 0, 1)
+	if _, err := c.ar.Append(t.Context(), hosts(next, exposure.Scan, newRand())[:30]); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ar.Rollup(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if doc := c.document("/statistics/combined/map/?format=json", ""); doc.To != "2024-10-31" {
+		t.Errorf("the last day is %s, of which Shadowserver told nothing yet", doc.To)
+	}
+	if doc := c.document("/statistics/combined/map/?day=2024-11-01&format=json", ""); doc.Days[0].State != Incomplete || doc.Total.N != 30 {
+		t.Errorf("the day that is coming in is %+v", doc.Days)
+	}
+}
+
+// TestAForeignHostNameIsNobodyElses asks for a feed under a name that is not ours.
+func TestAForeignHostNameIsNobodyElses(t *testing.T) {
+	c := newTown(t, 3, true)
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "http://evil.test/statistics/combined/feed/", nil)
+	c.gate.ServeHTTP(httptest.NewRecorder(), r)
+	if body := c.body("/statistics/combined/feed/", ""); strings.Contains(body, "evil.test") {
+		t.Error("another visitor's host name is in the feed")
+	}
 }
 
 func TestNothingCountedYet(t *testing.T) {

@@ -12,6 +12,8 @@ type Customer struct {
 	Name           string
 	Hosts          []netip.Addr
 	Interfaces     []string
+	Ports          []uint16 // none: 631
+	Edge           bool     // it is for the customer's own edge, and faces the Internet
 	Owner, Contact string
 }
 
@@ -29,7 +31,11 @@ func CustomerPolicy(c Customer, now time.Time) string {
 	}
 	fmt.Fprintf(&b, "# For customer %s: the hosts with open cases on %s. Made by ippwatch filter customers.\n", quoted(c.Name), now.UTC().Format(time.DateOnly))
 	fmt.Fprintf(&b, "# Write it again when cases are closed; an exception belongs to the customer's ticket.\n")
-	fmt.Fprintf(&b, "name: epf631\nprofile: customer-edge\ninterfaces:\n")
+	profile := "customer-edge"
+	if c.Edge {
+		profile = "edge"
+	}
+	fmt.Fprintf(&b, "name: epf631\nprofile: %s\ninterfaces:\n", profile)
 	for _, i := range c.Interfaces {
 		fmt.Fprintf(&b, "  - %q\n", i)
 	}
@@ -39,6 +45,12 @@ func CustomerPolicy(c Customer, now time.Time) string {
 		fmt.Fprintf(&b, "one_family: no open case has an IPv4 address\n")
 	case v6 == 0:
 		fmt.Fprintf(&b, "one_family: no open case has an IPv6 address\n")
+	}
+	if len(c.Ports) > 0 {
+		fmt.Fprintf(&b, "ports:\n")
+		for _, p := range c.Ports {
+			fmt.Fprintf(&b, "  - %d\n", p)
+		}
 	}
 	b.WriteString("networks:\n")
 	for _, a := range c.Hosts {

@@ -2,7 +2,6 @@ package filter
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"ippwatch/acl"
@@ -28,7 +27,7 @@ type Row struct {
 func (r Report) Rows() []Row {
 	var rows []Row
 	leak := func(what string, l Leak) {
-		rows = append(rows, Row{What: what, At: l.Interface, Packets: l.Packets.String(), Witness: l.Witness.String(), Rule: l.Rule, By: By(l.By), Line: l.By.Line})
+		rows = append(rows, Row{What: what, At: l.Interface, Packets: l.Packets.String(), Witness: l.Witness.String(), Rule: l.Rule, By: l.Decided(), Line: l.By.Line})
 	}
 	for _, l := range r.Leaks {
 		leak(l.Word(), l)
@@ -48,19 +47,6 @@ func (l Leak) Word() string {
 		return "may pass"
 	}
 	return "passes"
-}
-
-// By names the rule of a text that decided.
-func By(r acl.Rule) string {
-	switch {
-	case r.Line == 0 && r.Name == "":
-		return "no filter"
-	case r.Line == 0:
-		return "the end of " + r.Name
-	case r.Name == "":
-		return fmt.Sprintf("line %d", r.Line)
-	}
-	return fmt.Sprintf("line %d, %s", r.Line, r.Name)
 }
 
 // Unread is a line and why it is not understood; some of it is about no line.
@@ -93,15 +79,6 @@ func Differences(left, right []Seen) []Row {
 		}
 	}
 	return rows
-}
-
-// AnyNetwork is the policy of whoever has written none: 631 over TCP and UDP.
-func AnyNetwork(at acl.Attach) acl.Policy {
-	return acl.Policy{
-		Name: "epf631", Profile: at.Profile, Interfaces: at.Interfaces, Ports: []uint16{631}, TCP: acl.AllSegments,
-		Networks: []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)},
-		Legs:     acl.Legs{InTCP: true, InUDP: true, OutUDP: true},
-	}
 }
 
 // Place is the place of a policy, with what somebody says otherwise.

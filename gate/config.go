@@ -30,6 +30,10 @@ type Config struct {
 	Session     time.Duration `yaml:"session"` // from logging in
 	Idle        time.Duration `yaml:"idle"`    // without a request
 	Rate        int           `yaml:"rate"`    // requests a second of one address
+	// Links is how long a link in a mail shows its owner's page.
+	Links time.Duration `yaml:"links"`
+	// Checks is how many doors are looked at in an hour because owners ask.
+	Checks int `yaml:"checks"`
 	// Texts is a directory with further languages.
 	Texts string `yaml:"texts" config:"path"`
 }
@@ -42,7 +46,7 @@ type Pair struct {
 
 // Default listens nowhere.
 func Default() Config {
-	return Config{SmallCell: 5, Session: 12 * time.Hour, Idle: 2 * time.Hour, Rate: 50}
+	return Config{SmallCell: 5, Session: 12 * time.Hour, Idle: 2 * time.Hour, Rate: 50, Links: 14 * 24 * time.Hour, Checks: 60}
 }
 
 // Check complains about what cannot be, by key.
@@ -74,6 +78,12 @@ func (c *Config) Check(complain func(key string, err error)) {
 	}
 	if c.Idle < time.Minute {
 		complain("idle", fmt.Errorf("%s: want a minute or more", c.Idle))
+	}
+	if c.Links < time.Hour || c.Links > 90*24*time.Hour {
+		complain("links", fmt.Errorf("%s: want an hour to 90 days (2160h)", c.Links))
+	}
+	if c.Checks < 0 {
+		complain("checks", fmt.Errorf("%d: want a number, or 0 for none", c.Checks))
 	}
 	if c.Rate < 0 {
 		complain("rate", fmt.Errorf("%d: want a number, or 0 for no limit", c.Rate))

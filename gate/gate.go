@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"ippwatch/access"
@@ -63,6 +64,7 @@ type Gate struct {
 	accounts  *limiter[string]
 	ending    context.Context // done when Run ends: a stream must end then
 	end       context.CancelFunc
+	besides   sync.WaitGroup // work that goes on behind an answer
 }
 
 // costlyPerMinute is how often one address may log in, ask for a probe, or be
@@ -148,6 +150,9 @@ func (g *Gate) serve(w *answer, r *http.Request, v *Visit) error {
 		return err
 	}
 	v.Route = route
+	if route.secret() {
+		w.Header().Set("Referrer-Policy", "no-referrer")
+	}
 	if route.Kind == Stream {
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
@@ -164,7 +169,9 @@ func (g *Gate) serve(w *answer, r *http.Request, v *Visit) error {
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 	}
 	if route.Kind != Asset {
-		if err := g.identify(w, r, v); err != nil {
+		err := g.identify(w, r, v)
+		g.tell(w.Header(), v)
+		if err != nil {
 			return err
 		}
 	}

@@ -445,7 +445,7 @@ func TestSigned(t *testing.T) {
 			t.Errorf("%s: %d", name, w.Code)
 		}
 	}
-	if w := s.do("POST", "/api2/x", body("application/json", "nonsense")); w.Code != 400 {
+	if w := s.do("POST", "/api2/x", body("application/json", "nonsense")); w.Code != 401 {
 		t.Errorf("nonsense: %d", w.Code)
 	}
 }

@@ -1,6 +1,9 @@
 package gate
 
 import (
+	"fmt"
+	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -47,6 +50,43 @@ func (l *limiter[K]) take(key K, at time.Time) bool {
 	}
 	l.buckets[key] = b
 	return ok
+}
+
+// left is how many more the key may do at once, and in which time it may do one
+// more than that.
+func (l *limiter[K]) left(key K, at time.Time) (n int, next time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	level := l.burst
+	if b, known := l.buckets[key]; known {
+		level = min(l.burst, b.level+max(0, at.Sub(b.at).Seconds())*l.rate)
+	}
+	n = int(level)
+	if level >= l.burst || l.rate <= 0 {
+		return n, 0
+	}
+	return n, time.Duration((float64(n) + 1 - level) / l.rate * float64(time.Second))
+}
+
+// tell says in the headers of an answer to a program how much more it may ask
+// (draft-ietf-httpapi-ratelimit-headers): a burst, and what comes back of it a
+// second.
+func (g *Gate) tell(h http.Header, v *Visit) {
+	if g.Config.Rate <= 0 || v.Route == nil || v.Route.Kind != API && v.Route.Kind != Stream {
+		return
+	}
+	n, next := g.addresses.left(near(v.Address), v.At)
+	if v.Who != "" {
+		if own, wait := g.accounts.left(v.Who, v.At); own < n {
+			n, next = own, wait
+		}
+	}
+	seconds := int((next + time.Second - 1) / time.Second)
+	h.Set("RateLimit-Policy", fmt.Sprintf(`"requests";q=%d;w=%d`, 10*g.Config.Rate, 10))
+	h.Set("RateLimit", fmt.Sprintf(`"requests";r=%d;t=%d`, n, seconds))
+	if n == 0 {
+		h.Set("Retry-After", strconv.Itoa(max(1, seconds)))
+	}
 }
 
 // sweep forgets who has waited long enough, when there are many; and if that is

@@ -20,6 +20,14 @@ type Problem struct { //nolint:errname // RFC 9457 calls it so
 	Hint     string `json:"hint,omitempty"` // what would help
 	Code     string `json:"code"`           // a word that stays; pages translate it
 	Instance string `json:"instance,omitempty"`
+	// Faults are what is wrong with single values of the request.
+	Faults []Fault `json:"errors,omitempty"`
+}
+
+// A Fault is what is wrong with one value of a request.
+type Fault struct {
+	Location string `json:"location"` // such as "query.limit", "body.reason"
+	Detail   string `json:"detail"`
 }
 
 // Error is the problem in one line.
@@ -47,6 +55,15 @@ var (
 // Bad is a request that cannot be understood: the mistake is the client's.
 func Bad(format string, args ...any) error {
 	return &Problem{Status: http.StatusBadRequest, Code: "bad-request", Detail: fmt.Sprintf(format, args...)}
+}
+
+// Invalid is a request of which one value cannot be; location is such as
+// "query.limit".
+func Invalid(location, format string, args ...any) error {
+	detail := fmt.Sprintf(format, args...)
+	return &Problem{
+		Status: http.StatusUnprocessableEntity, Code: "invalid", Detail: location + ": " + detail, Faults: []Fault{{location, detail}},
+	}
 }
 
 // problemOf is what is shown of an error.

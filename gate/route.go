@@ -109,10 +109,13 @@ func (r *Route) maxBody() int64 {
 	return defaultMaxBody
 }
 
+// secret reports whether there is a secret in the path.
+func (r *Route) secret() bool { return strings.Contains(r.Pattern, "{token") }
+
 // shown is the path as it may be logged: a value that is called token is a
 // secret.
 func (r *Route) shown(req *http.Request) string {
-	if strings.Contains(r.Pattern, "{token") {
+	if r.secret() {
 		return r.Pattern
 	}
 	path := req.URL.EscapedPath()

@@ -40,6 +40,7 @@ func (g *Gate) Run(ctx context.Context, l net.Listener) error {
 		return errors.Join(err, l.Close())
 	}
 	base := context.WithoutCancel(ctx)
+	defer g.besides.Wait()
 	defer g.end()
 	server := &http.Server{
 		Handler: g, ReadHeaderTimeout: headerPatience, ReadTimeout: readPatience, WriteTimeout: writePatience, IdleTimeout: idlePatience,
@@ -72,6 +73,12 @@ func (g *Gate) Run(ctx context.Context, l net.Listener) error {
 		err = errors.Join(err, ended)
 	}
 	return err
+}
+
+// Beside does work that goes on when the request that began it is answered. Its
+// context ends with [Gate.Run], which waits for it.
+func (g *Gate) Beside(work func(ctx context.Context)) {
+	g.besides.Go(func() { work(g.ending) })
 }
 
 // Ready reports whether the gate can serve: whether its certificate can be read.

@@ -180,7 +180,7 @@ func (g *Gate) signed(r *http.Request, v *Visit) error {
 		Key string `json:"apikey"`
 	}
 	if err := json.Unmarshal(body, &has); err != nil {
-		return Bad("the body is no JSON object")
+		return &Problem{Status: http.StatusUnauthorized, Code: "unauthorised", Detail: "the body is no JSON object with an apikey"}
 	}
 	k, err := g.Keeper.SignedKey(r.Context(), has.Key, body, r.Header.Get("HMAC2"), v.At)
 	if err != nil {

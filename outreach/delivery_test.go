@@ -425,6 +425,7 @@ func TestWebhook(t *testing.T) {
 	townPeople[1].Contacts = []exposure.Recipient{{Medium: exposure.ByWebhook, Address: hook.URL, Source: exposure.OwnData}}
 	w = w.reopen(t)
 	w.office.Rules.Webhooks = []notify.WebhookConfig{{URL: hook.URL, SecretFile: secret}}
+	w.office.Pages = pages
 	w.keep(t, hole("192.0.2.200", "open-ipp"))
 	w.send(t)
 	same(t, "first", w.states(t), []string{hook.URL + " deferred"})
@@ -437,6 +438,13 @@ func TestWebhook(t *testing.T) {
 	var a, b notify.Event
 	if len(bodies) != 2 || json.Unmarshal([]byte(bodies[0]), &a) != nil || json.Unmarshal([]byte(bodies[1]), &b) != nil || a.ID != b.ID || b.Recipient != "south" || len(b.Cases) != 1 {
 		t.Errorf("%q", bodies)
+	}
+	// Whichever of the two the receiver keeps, its link opens the page.
+	for _, e := range []notify.Event{a, b} {
+		_, token, _ := strings.Cut(e.Page, pages.URL+PagePath)
+		if got := w.held(t, token); !slices.Equal(got, []string{"192.0.2.200"}) {
+			t.Errorf("the page %s shows %q", e.Page, got)
+		}
 	}
 }
 

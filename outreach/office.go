@@ -29,6 +29,7 @@ type Tracker interface {
 // Texts writes mails; advisory.Texts is one.
 type Texts interface {
 	Mail(n advisory.Notice) (advisory.Mail, error)
+	Link(n advisory.LinkNotice) (advisory.Mail, error)
 }
 
 // An Office plans and sends. The fields up to Now are needed for planning, those
@@ -54,6 +55,8 @@ type Office struct {
 	Observe func(ctx context.Context, v access.View, e exposure.Exposure) (report.Row, bool, error)
 	Writer  *notify.Writer
 	Mailer  *notify.Mailer
+	// Pages are where contacts look at their own cases; the zero Pages are none.
+	Pages Pages
 	// Mark writes down what is known of a contact now: store.OptOut, store.Invalid.
 	Mark func(ctx context.Context, address, status, reason, source string) error
 
@@ -164,6 +167,10 @@ func (o *Office) past(ctx context.Context, list []exposure.Exposure) ([]Case, er
 	if err != nil {
 		return nil, err
 	}
+	pleas, err := o.Store.PleasAt(ctx, o.View, addrs)
+	if err != nil {
+		return nil, err
+	}
 	cases := make([]Case, len(list))
 	at := make(map[exposure.Key]*Case, len(list))
 	for i, e := range list {
@@ -178,6 +185,14 @@ func (o *Office) past(ctx context.Context, list []exposure.Exposure) ([]Case, er
 	for _, a := range answers {
 		if c := at[a.Key]; c != nil && a.Cycle == c.Cycle {
 			c.Answered = a.At
+		}
+	}
+	for i := range pleas {
+		if c := at[pleas[i].Key]; c != nil && disowned(&pleas[i]) {
+			c.NotOf = append(c.NotOf, pleas[i].Constituent)
+			if pleas[i].Decided.After(c.NotSince) {
+				c.NotSince = pleas[i].Decided
+			}
 		}
 	}
 	for i := range cases {

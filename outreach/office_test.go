@@ -109,6 +109,7 @@ type town struct {
 	store  *store.Store
 	office *Office
 	now    time.Time
+	token  string // of a link
 }
 
 var townPeople = []exposure.Constituent{

@@ -24,6 +24,10 @@ type Case struct {
 	// where the same device answered before; the oldest first.
 	Past     []store.Delivery
 	Answered time.Time // when its people last answered, in this cycle
+	// NotOf are the constituents that it is not of, as they said and one of us
+	// agreed at NotSince.
+	NotOf    []string
+	NotSince time.Time
 }
 
 // How somebody comes to answer for a host, nearest first.

@@ -142,6 +142,10 @@ func (p *planner) decide(c *Case) (*pick, *Silence, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	parties = c.without(parties)
+	if len(parties) == 0 && len(c.NotOf) > 0 {
+		return nil, silent(Nobody, "it is not of %s, and nobody else answers for the address", strings.Join(c.NotOf, ", ")), nil
+	}
 	if len(parties) == 0 {
 		return nil, silent(Nobody, "nobody answers for the address"), nil
 	}
@@ -158,6 +162,20 @@ func (p *planner) decide(c *Case) (*pick, *Silence, error) {
 		s.Constituent, s.Rule = parties[0].Name, rule.Name
 	}
 	return one, s, nil
+}
+
+// without drops those of whom the case is not, as they said and one of us agreed,
+// with what they were told and have answered: whoever else answers for it begins
+// at the first rung.
+func (c *Case) without(parties []Party) []Party {
+	if len(c.NotOf) == 0 {
+		return parties
+	}
+	c.Past = slices.DeleteFunc(slices.Clone(c.Past), func(d store.Delivery) bool { return slices.Contains(c.NotOf, d.Constituent) })
+	if !c.Answered.After(c.NotSince) {
+		c.Answered = time.Time{}
+	}
+	return slices.DeleteFunc(parties, func(p Party) bool { return slices.Contains(c.NotOf, p.Name) })
 }
 
 func silent(reason, format string, args ...any) *Silence {
@@ -459,7 +477,7 @@ func (p *planner) thank(c *Case) (*pick, *Silence, error) {
 		switch {
 		case d.Kind == advisoryFixed:
 			return nil, nil, nil
-		case d.State.Told():
+		case d.State.Told() && !slices.Contains(c.NotOf, d.Constituent):
 			to = d
 		}
 	}

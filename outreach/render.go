@@ -49,50 +49,52 @@ var errUnfit = errors.New("no mail to this recipient")
 // gather reads the exposures of a message as its recipient may see them, and
 // checks once more that each is still as it was planned. An error that wraps
 // errStale says what changed.
-func (o *Office) gather(ctx context.Context, m *store.Message) ([]exposure.Exposure, *Party, error) {
+func (o *Office) gather(ctx context.Context, m *store.Message) ([]exposure.Exposure, []store.Place, *Party, error) {
 	r := o.roll(ctx, o.Now())
 	var seen []exposure.Exposure
+	var places []store.Place
 	var whose *Party
 	for _, item := range m.Exposures {
 		e, err := o.Store.Exposure(ctx, o.View, item.Key)
 		if errors.Is(err, store.ErrNoExposure) {
-			return nil, nil, fmt.Errorf("%w: case %s is not known any more", errStale, item.Case())
+			return nil, nil, nil, fmt.Errorf("%w: case %s is not known any more", errStale, item.Case())
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		wanted := e.Condition == exposure.Confirmed || e.Condition == exposure.Reported
 		if m.Kind == advisoryFixed {
 			wanted = e.Condition == exposure.Fixed
 		}
 		if !wanted || e.Ruling != exposure.NoRuling || e.MovedTo.IsValid() || e.Cycle != item.Cycle {
-			return nil, nil, fmt.Errorf("%w: case %s is %s", errStale, item.Case(), e.Word())
+			return nil, nil, nil, fmt.Errorf("%w: case %s is %s", errStale, item.Case(), e.Word())
 		}
-		party, err := o.party(ctx, r, &e, m)
+		party, nearest, err := o.party(ctx, r, &e, m)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		clipped, err := o.Store.Exposure(ctx, party.view(&e, o.Now()), item.Key)
 		if errors.Is(err, store.ErrNoExposure) {
-			return nil, nil, fmt.Errorf("%w: %s may not see case %s", errStale, m.Constituent, item.Case())
+			return nil, nil, nil, fmt.Errorf("%w: %s may not see case %s", errStale, m.Constituent, item.Case())
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		seen, whose = append(seen, clipped), party
+		places = append(places, store.Place{Key: item.Key, Nearest: nearest})
 	}
 	if whose == nil {
-		return nil, nil, fmt.Errorf("%w: it is about nothing", errStale)
+		return nil, nil, nil, fmt.Errorf("%w: it is about nothing", errStale)
 	}
-	return seen, whose, nil
+	return seen, places, whose, nil
 }
 
 // party returns the party of the message as it answers for the exposure now,
-// with the contact as it is now.
-func (o *Office) party(ctx context.Context, r *roll, e *exposure.Exposure, m *store.Message) (*Party, error) {
+// with the contact as it is now, and who is nearest to it.
+func (o *Office) party(ctx context.Context, r *roll, e *exposure.Exposure, m *store.Message) (p *Party, nearest string, err error) {
 	parties, err := o.answers(ctx, r, e)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	for i := range parties {
 		if p := &parties[i]; p.Name == m.Constituent && p.Answers(e) {
@@ -101,26 +103,34 @@ func (o *Office) party(ctx context.Context, r *roll, e *exposure.Exposure, m *st
 			case at < 0:
 				continue // of another range that was looked up
 			case p.Contacts[at].OptOut:
-				return nil, fmt.Errorf("%w: %s opted out", errStale, m.To.Address)
+				return nil, "", fmt.Errorf("%w: %s opted out", errStale, m.To.Address)
 			case p.Contacts[at].Invalid:
-				return nil, fmt.Errorf("%w: %s does not work", errStale, m.To.Address)
+				return nil, "", fmt.Errorf("%w: %s does not work", errStale, m.To.Address)
 			}
 			m.To = p.Contacts[at]
-			return p, nil
+			return p, parties[0].Name, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: %s does not answer for case %s any more, or %s does not for it", errStale, m.Constituent, e.Case(), m.To.Address)
+	return nil, "", fmt.Errorf("%w: %s does not answer for case %s any more, or %s does not for it", errStale, m.Constituent, e.Case(), m.To.Address)
 }
 
 // Write puts the message into its final form: the very bytes that would be sent
-// now.
+// now, but for the link to the recipient's page, which is made when it is sent.
 func (o *Office) Write(ctx context.Context, m *store.Message) (Letter, error) {
-	seen, whose, err := o.gather(ctx, m)
+	return o.write(ctx, m, false)
+}
+
+// write is Write; with issue the link is made.
+func (o *Office) write(ctx context.Context, m *store.Message, issue bool) (Letter, error) {
+	seen, places, whose, err := o.gather(ctx, m)
 	if err != nil {
 		return Letter{}, err
 	}
 	n, keys, err := o.notice(ctx, m, seen, whose)
 	if err != nil {
+		return Letter{}, err
+	}
+	if n.Page, err = o.page(ctx, m, places, issue); err != nil {
 		return Letter{}, err
 	}
 	texts, version, err := o.Texts(m.Template)
@@ -280,7 +290,7 @@ func (o *Office) xarf(seen []exposure.Exposure) ([]notify.Attachment, error) {
 func (o *Office) event(m *store.Message, n advisory.Notice, words advisory.Mail) notify.Event {
 	e := notify.Event{
 		ID: notify.ID(strings.ToLower(m.ID)), Kind: notify.EventKind(m.Kind), Time: o.Now(), Reference: m.ID,
-		Recipient: m.Constituent, Subject: words.Subject,
+		Recipient: m.Constituent, Subject: words.Subject, Page: n.Page,
 	}
 	for _, x := range n.Exposures {
 		known, _ := rule.ByID(x.Rule)

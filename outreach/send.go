@@ -319,7 +319,7 @@ func (r *round) prepare(ctx context.Context, id string) (notify.Mail, bool, erro
 		return notify.Mail{}, false, err
 	}
 	retry := m.State == store.MessageDeferred && m.Bytes > 0 && m.To.Medium == exposure.ByMail
-	letter, err := o.Write(ctx, &m)
+	letter, err := o.write(ctx, &m, !retry)
 	switch {
 	case errors.Is(err, errStale):
 		r.sum.Cancelled++

@@ -168,6 +168,26 @@ func (r *Registry) Unmark(ctx context.Context, h Hand, address string) (lifted [
 	return lifted, err
 }
 
+// Lift takes one mark of the address back, if it has this source: whoever opted
+// out by a link may change its mind by the same link, and undoes nobody else's.
+func (r *Registry) Lift(ctx context.Context, h Hand, address, status, source string) error {
+	c := exposure.Recipient{Address: strings.TrimSpace(address)}
+	if err := complete(&c); err != nil {
+		return err
+	}
+	return r.change(ctx, h.View, func(now *state) (store.PeopleChange, error) {
+		i := slices.IndexFunc(now.people.Statuses, func(s store.Status) bool {
+			return s.Contact == c.Key() && s.Status == status && s.Source == source
+		})
+		if i < 0 {
+			return store.PeopleChange{}, fmt.Errorf("a mark of %s: %w", c.Address, ErrUnknown)
+		}
+		return store.PeopleChange{
+			Lifted: []store.Status{now.people.Statuses[i]}, Audit: h.log(DidMark, c.Address, []string{"no longer " + status + " (" + source + ")"}),
+		}, nil
+	})
+}
+
 // Marked returns the contact with what is known of its address.
 func Marked(r exposure.Recipient, marks []store.Status) exposure.Recipient {
 	mark(&r, map[string][]store.Status{r.Key(): slices.DeleteFunc(slices.Clone(marks), func(s store.Status) bool { return s.Contact != r.Key() })})

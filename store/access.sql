@@ -63,10 +63,6 @@ UPDATE api_keys SET revoked = @at WHERE id = @id AND revoked = 0;
 -- name: useAPIKey :exec
 UPDATE api_keys SET used = @at WHERE id = @id AND used < @at;
 
--- name: putLink :exec
-INSERT INTO links (token, id, contact, party, cases, created, creator, expires, revoked, used, uses)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0);
-
 -- name: link :one
 SELECT * FROM links WHERE token = ?;
 

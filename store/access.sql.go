@@ -323,7 +323,7 @@ func (q *Queries) dropSessionsOver(ctx context.Context, arg dropSessionsOverPara
 }
 
 const link = `-- name: link :one
-SELECT token, id, contact, party, cases, created, creator, expires, revoked, used, uses FROM links WHERE token = ?
+SELECT token, id, contact, party, cases, created, creator, expires, revoked, used, uses, message, role, language, places, mail, resent FROM links WHERE token = ?
 `
 
 func (q *Queries) link(ctx context.Context, token []byte) (linkRow, error) {
@@ -341,12 +341,18 @@ func (q *Queries) link(ctx context.Context, token []byte) (linkRow, error) {
 		&i.Revoked,
 		&i.Used,
 		&i.Uses,
+		&i.Message,
+		&i.Role,
+		&i.Language,
+		&i.Places,
+		&i.Mail,
+		&i.Resent,
 	)
 	return i, err
 }
 
 const linksOf = `-- name: linksOf :many
-SELECT token, id, contact, party, cases, created, creator, expires, revoked, used, uses FROM links WHERE (contact = CAST(?1 AS TEXT) OR CAST(?1 AS TEXT) = '') ORDER BY created DESC, id LIMIT ?2
+SELECT token, id, contact, party, cases, created, creator, expires, revoked, used, uses, message, role, language, places, mail, resent FROM links WHERE (contact = CAST(?1 AS TEXT) OR CAST(?1 AS TEXT) = '') ORDER BY created DESC, id LIMIT ?2
 `
 
 type linksOfParams struct {
@@ -375,6 +381,12 @@ func (q *Queries) linksOf(ctx context.Context, arg linksOfParams) ([]linkRow, er
 			&i.Revoked,
 			&i.Used,
 			&i.Uses,
+			&i.Message,
+			&i.Role,
+			&i.Language,
+			&i.Places,
+			&i.Mail,
+			&i.Resent,
 		); err != nil {
 			return nil, err
 		}
@@ -416,36 +428,6 @@ func (q *Queries) putAPIKey(ctx context.Context, arg putAPIKeyParams) error {
 		arg.Role,
 		arg.Party,
 		arg.Scopes,
-		arg.Created,
-		arg.Creator,
-		arg.Expires,
-	)
-	return err
-}
-
-const putLink = `-- name: putLink :exec
-INSERT INTO links (token, id, contact, party, cases, created, creator, expires, revoked, used, uses)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0)
-`
-
-type putLinkParams struct {
-	Token   []byte
-	ID      string
-	Contact string
-	Party   string
-	Cases   string
-	Created instant
-	Creator string
-	Expires instant
-}
-
-func (q *Queries) putLink(ctx context.Context, arg putLinkParams) error {
-	_, err := q.exec(ctx, q.putLinkStmt, putLink,
-		arg.Token,
-		arg.ID,
-		arg.Contact,
-		arg.Party,
-		arg.Cases,
 		arg.Created,
 		arg.Creator,
 		arg.Expires,

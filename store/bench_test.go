@@ -124,3 +124,89 @@ func BenchmarkListing(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkDesk is the first page of a desk's listing among a million cases, in
+// each order, for filters that are met often and for such that are met seldom.
+func BenchmarkDesk(b *testing.B) {
+	s, err := store.Open(b.Context(), filepath.Join(b.TempDir(), "data"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	const hosts = 1_000_000 / len(benchRules)
+	at := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
+	r := rand.New(rand.NewPCG(1, 1))
+	for from := 0; from < hosts; from += 140 {
+		var doors []netip.AddrPort
+		for n := from; n < min(from+140, hosts); n++ {
+			doors = append(doors, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(n % 200), byte(n / 200 >> 8), byte(n / 200)}), 631))
+		}
+		err := s.Apply(b.Context(), doors, func([]exposure.Exposure, map[exposure.Key]time.Time) ([]exposure.Exposure, []exposure.Transition) {
+			changed, steps := newcomers(doors, at)
+			for i := range changed {
+				e := &changed[i]
+				n := uint32(e.Addr.As4()[1])
+				e.Where = exposure.Where{ASN: 64500 + n, Country: []string{"US", "DE", "DE", "FR"}[n%4]}
+				e.LastSeen = at.Add(-time.Duration(r.IntN(30*86400)) * time.Second)
+				e.Severity = []exposure.Severity{exposure.High, exposure.Medium, exposure.Medium, exposure.Low, exposure.Info}[r.IntN(5)]
+				switch r.IntN(2000) {
+				case 0:
+					e.Severity, e.Ruling, e.RuledUntil = exposure.Critical, exposure.Accepted, at.AddDate(1, 0, 0)
+				case 1:
+					e.Contact, e.Assignee = exposure.Claimed, "m.roe"
+				}
+				if r.IntN(5) == 0 {
+					e.Condition = exposure.Fixed
+				}
+			}
+			return changed, steps
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	filtered := func(change func(*store.Desk)) store.Desk {
+		d := store.Desk{Filter: store.Work(), Order: store.CasesBySeverity, Down: true}
+		change(&d)
+		return d
+	}
+	for name, d := range map[string]store.Desk{
+		"work":     filtered(func(*store.Desk) {}),
+		"seen":     filtered(func(d *store.Desk) { d.Order = store.CasesBySeen }),
+		"unseen":   filtered(func(d *store.Desk) { d.Order, d.Down = store.CasesBySeen, false }),
+		"address":  filtered(func(d *store.Desk) { d.Order, d.Down = store.CasesByAddr, false }),
+		"country":  filtered(func(d *store.Desk) { d.Country = "FR" }),
+		"nowhere":  filtered(func(d *store.Desk) { d.Country = "XX" }),
+		"AS":       filtered(func(d *store.Desk) { d.ASN = 64577 }),
+		"critical": filtered(func(d *store.Desk) { d.Severities = []exposure.Severity{exposure.Critical}; d.Rulings = nil }),
+		"fixed":    filtered(func(d *store.Desk) { d.Conditions = []exposure.Condition{exposure.Fixed} }),
+		"accepted": filtered(func(d *store.Desk) { d.Rulings = []exposure.Ruling{exposure.Accepted} }),
+		"claimed":  filtered(func(d *store.Desk) { d.Contacts = []exposure.Contact{exposure.Claimed} }),
+		"assignee": filtered(func(d *store.Desk) { d.Assignee = "m.roe" }),
+		"network":  filtered(func(d *store.Desk) { d.Prefix = netip.MustParsePrefix("10.7.0.0/24") }),
+		"rule":     filtered(func(d *store.Desk) { d.Rules = []string{"no-tls"} }),
+		"no rule":  filtered(func(d *store.Desk) { d.Rules = []string{"reflector"} }),
+		"old":      filtered(func(d *store.Desk) { d.FirstBefore = at.AddDate(0, 0, -400) }),
+		"owner": filtered(func(d *store.Desk) {
+			d.Of = store.Part{ASNs: []uint32{64577}, Networks: []netip.Prefix{netip.MustParsePrefix("10.78.0.0/16")}}
+		}),
+		"page 1000": filtered(func(d *store.Desk) {
+			d.Order, d.Down, d.Behind = store.CasesByAddr, false, "high|1|10.100.0.7|tcp|631|no-tls"
+		}),
+	} {
+		d.Size = 51
+		b.Run(name, func(b *testing.B) {
+			n := 0
+			for b.Loop() {
+				n = 0
+				for _, err := range s.Cases(b.Context(), access.CLI(at), d) {
+					if err != nil {
+						b.Fatal(err)
+					}
+					n++
+				}
+			}
+			b.ReportMetric(float64(n), "cases")
+		})
+	}
+}

@@ -96,6 +96,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.callsSinceStmt, err = db.PrepareContext(ctx, callsSince); err != nil {
 		return nil, fmt.Errorf("error preparing query callsSince: %w", err)
 	}
+	if q.checksAtStmt, err = db.PrepareContext(ctx, checksAt); err != nil {
+		return nil, fmt.Errorf("error preparing query checksAt: %w", err)
+	}
+	if q.checksOfLinkStmt, err = db.PrepareContext(ctx, checksOfLink); err != nil {
+		return nil, fmt.Errorf("error preparing query checksOfLink: %w", err)
+	}
 	if q.claimMessageStmt, err = db.PrepareContext(ctx, claimMessage); err != nil {
 		return nil, fmt.Errorf("error preparing query claimMessage: %w", err)
 	}
@@ -120,6 +126,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.countCallsStmt, err = db.PrepareContext(ctx, countCalls); err != nil {
 		return nil, fmt.Errorf("error preparing query countCalls: %w", err)
 	}
+	if q.countChecksStmt, err = db.PrepareContext(ctx, countChecks); err != nil {
+		return nil, fmt.Errorf("error preparing query countChecks: %w", err)
+	}
+	if q.countChecksOfLinkStmt, err = db.PrepareContext(ctx, countChecksOfLink); err != nil {
+		return nil, fmt.Errorf("error preparing query countChecksOfLink: %w", err)
+	}
 	if q.countContentsStmt, err = db.PrepareContext(ctx, countContents); err != nil {
 		return nil, fmt.Errorf("error preparing query countContents: %w", err)
 	}
@@ -135,6 +147,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.createRunStmt, err = db.PrepareContext(ctx, createRun); err != nil {
 		return nil, fmt.Errorf("error preparing query createRun: %w", err)
 	}
+	if q.decidePleaStmt, err = db.PrepareContext(ctx, decidePlea); err != nil {
+		return nil, fmt.Errorf("error preparing query decidePlea: %w", err)
+	}
 	if q.deliveriesAtStmt, err = db.PrepareContext(ctx, deliveriesAt); err != nil {
 		return nil, fmt.Errorf("error preparing query deliveriesAt: %w", err)
 	}
@@ -149,6 +164,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.dropAuditBeforeStmt, err = db.PrepareContext(ctx, dropAuditBefore); err != nil {
 		return nil, fmt.Errorf("error preparing query dropAuditBefore: %w", err)
+	}
+	if q.dropChecksStmt, err = db.PrepareContext(ctx, dropChecks); err != nil {
+		return nil, fmt.Errorf("error preparing query dropChecks: %w", err)
 	}
 	if q.dropConstituentStmt, err = db.PrepareContext(ctx, dropConstituent); err != nil {
 		return nil, fmt.Errorf("error preparing query dropConstituent: %w", err)
@@ -186,6 +204,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dropLeaseStmt, err = db.PrepareContext(ctx, dropLease); err != nil {
 		return nil, fmt.Errorf("error preparing query dropLease: %w", err)
 	}
+	if q.dropLinksStmt, err = db.PrepareContext(ctx, dropLinks); err != nil {
+		return nil, fmt.Errorf("error preparing query dropLinks: %w", err)
+	}
 	if q.dropLookupsStmt, err = db.PrepareContext(ctx, dropLookups); err != nil {
 		return nil, fmt.Errorf("error preparing query dropLookups: %w", err)
 	}
@@ -194,6 +215,15 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.dropParkedStmt, err = db.PrepareContext(ctx, dropParked); err != nil {
 		return nil, fmt.Errorf("error preparing query dropParked: %w", err)
+	}
+	if q.dropPleasStmt, err = db.PrepareContext(ctx, dropPleas); err != nil {
+		return nil, fmt.Errorf("error preparing query dropPleas: %w", err)
+	}
+	if q.dropRepeatStmt, err = db.PrepareContext(ctx, dropRepeat); err != nil {
+		return nil, fmt.Errorf("error preparing query dropRepeat: %w", err)
+	}
+	if q.dropRepeatsStmt, err = db.PrepareContext(ctx, dropRepeats); err != nil {
+		return nil, fmt.Errorf("error preparing query dropRepeats: %w", err)
 	}
 	if q.dropRunStmt, err = db.PrepareContext(ctx, dropRun); err != nil {
 		return nil, fmt.Errorf("error preparing query dropRun: %w", err)
@@ -230,6 +260,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.endAssignmentStmt, err = db.PrepareContext(ctx, endAssignment); err != nil {
 		return nil, fmt.Errorf("error preparing query endAssignment: %w", err)
+	}
+	if q.endCheckStmt, err = db.PrepareContext(ctx, endCheck); err != nil {
+		return nil, fmt.Errorf("error preparing query endCheck: %w", err)
+	}
+	if q.endRepeatStmt, err = db.PrepareContext(ctx, endRepeat); err != nil {
+		return nil, fmt.Errorf("error preparing query endRepeat: %w", err)
 	}
 	if q.exclusionsStmt, err = db.PrepareContext(ctx, exclusions); err != nil {
 		return nil, fmt.Errorf("error preparing query exclusions: %w", err)
@@ -315,11 +351,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.linkStmt, err = db.PrepareContext(ctx, link); err != nil {
 		return nil, fmt.Errorf("error preparing query link: %w", err)
 	}
+	if q.linkNamedStmt, err = db.PrepareContext(ctx, linkNamed); err != nil {
+		return nil, fmt.Errorf("error preparing query linkNamed: %w", err)
+	}
+	if q.linkOfMailStmt, err = db.PrepareContext(ctx, linkOfMail); err != nil {
+		return nil, fmt.Errorf("error preparing query linkOfMail: %w", err)
+	}
 	if q.linksOfStmt, err = db.PrepareContext(ctx, linksOf); err != nil {
 		return nil, fmt.Errorf("error preparing query linksOf: %w", err)
 	}
 	if q.lookupsOfStmt, err = db.PrepareContext(ctx, lookupsOf); err != nil {
 		return nil, fmt.Errorf("error preparing query lookupsOf: %w", err)
+	}
+	if q.mailLinkStmt, err = db.PrepareContext(ctx, mailLink); err != nil {
+		return nil, fmt.Errorf("error preparing query mailLink: %w", err)
 	}
 	if q.markJobStmt, err = db.PrepareContext(ctx, markJob); err != nil {
 		return nil, fmt.Errorf("error preparing query markJob: %w", err)
@@ -381,6 +426,15 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.placeCycleStmt, err = db.PrepareContext(ctx, placeCycle); err != nil {
 		return nil, fmt.Errorf("error preparing query placeCycle: %w", err)
 	}
+	if q.pleaStmt, err = db.PrepareContext(ctx, plea); err != nil {
+		return nil, fmt.Errorf("error preparing query plea: %w", err)
+	}
+	if q.pleasAtStmt, err = db.PrepareContext(ctx, pleasAt); err != nil {
+		return nil, fmt.Errorf("error preparing query pleasAt: %w", err)
+	}
+	if q.pleasInStmt, err = db.PrepareContext(ctx, pleasIn); err != nil {
+		return nil, fmt.Errorf("error preparing query pleasIn: %w", err)
+	}
 	if q.putAPIKeyStmt, err = db.PrepareContext(ctx, putAPIKey); err != nil {
 		return nil, fmt.Errorf("error preparing query putAPIKey: %w", err)
 	}
@@ -392,6 +446,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.putAuditStmt, err = db.PrepareContext(ctx, putAudit); err != nil {
 		return nil, fmt.Errorf("error preparing query putAudit: %w", err)
+	}
+	if q.putCheckStmt, err = db.PrepareContext(ctx, putCheck); err != nil {
+		return nil, fmt.Errorf("error preparing query putCheck: %w", err)
 	}
 	if q.putConstituentStmt, err = db.PrepareContext(ctx, putConstituent); err != nil {
 		return nil, fmt.Errorf("error preparing query putConstituent: %w", err)
@@ -447,6 +504,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.putParkedStmt, err = db.PrepareContext(ctx, putParked); err != nil {
 		return nil, fmt.Errorf("error preparing query putParked: %w", err)
 	}
+	if q.putPleaStmt, err = db.PrepareContext(ctx, putPlea); err != nil {
+		return nil, fmt.Errorf("error preparing query putPlea: %w", err)
+	}
+	if q.putRepeatStmt, err = db.PrepareContext(ctx, putRepeat); err != nil {
+		return nil, fmt.Errorf("error preparing query putRepeat: %w", err)
+	}
 	if q.putReplyStmt, err = db.PrepareContext(ctx, putReply); err != nil {
 		return nil, fmt.Errorf("error preparing query putReply: %w", err)
 	}
@@ -474,8 +537,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.releaseRunStmt, err = db.PrepareContext(ctx, releaseRun); err != nil {
 		return nil, fmt.Errorf("error preparing query releaseRun: %w", err)
 	}
+	if q.repeatStmt, err = db.PrepareContext(ctx, repeat); err != nil {
+		return nil, fmt.Errorf("error preparing query repeat: %w", err)
+	}
 	if q.repliesToStmt, err = db.PrepareContext(ctx, repliesTo); err != nil {
 		return nil, fmt.Errorf("error preparing query repliesTo: %w", err)
+	}
+	if q.resendLinkStmt, err = db.PrepareContext(ctx, resendLink); err != nil {
+		return nil, fmt.Errorf("error preparing query resendLink: %w", err)
+	}
+	if q.resentToStmt, err = db.PrepareContext(ctx, resentTo); err != nil {
+		return nil, fmt.Errorf("error preparing query resentTo: %w", err)
 	}
 	if q.reserveStmt, err = db.PrepareContext(ctx, reserve); err != nil {
 		return nil, fmt.Errorf("error preparing query reserve: %w", err)
@@ -485,6 +557,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.revokeLinkStmt, err = db.PrepareContext(ctx, revokeLink); err != nil {
 		return nil, fmt.Errorf("error preparing query revokeLink: %w", err)
+	}
+	if q.revokeLinksInStmt, err = db.PrepareContext(ctx, revokeLinksIn); err != nil {
+		return nil, fmt.Errorf("error preparing query revokeLinksIn: %w", err)
 	}
 	if q.revokeLinksOfStmt, err = db.PrepareContext(ctx, revokeLinksOf); err != nil {
 		return nil, fmt.Errorf("error preparing query revokeLinksOf: %w", err)
@@ -518,6 +593,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.setAttemptsStmt, err = db.PrepareContext(ctx, setAttempts); err != nil {
 		return nil, fmt.Errorf("error preparing query setAttempts: %w", err)
+	}
+	if q.setContentStmt, err = db.PrepareContext(ctx, setContent); err != nil {
+		return nil, fmt.Errorf("error preparing query setContent: %w", err)
 	}
 	if q.setDisabledStmt, err = db.PrepareContext(ctx, setDisabled); err != nil {
 		return nil, fmt.Errorf("error preparing query setDisabled: %w", err)
@@ -572,6 +650,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.useLinkStmt, err = db.PrepareContext(ctx, useLink); err != nil {
 		return nil, fmt.Errorf("error preparing query useLink: %w", err)
+	}
+	if q.withdrawPleasStmt, err = db.PrepareContext(ctx, withdrawPleas); err != nil {
+		return nil, fmt.Errorf("error preparing query withdrawPleas: %w", err)
 	}
 	return &q, nil
 }
@@ -698,6 +779,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing callsSinceStmt: %w", cerr)
 		}
 	}
+	if q.checksAtStmt != nil {
+		if cerr := q.checksAtStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing checksAtStmt: %w", cerr)
+		}
+	}
+	if q.checksOfLinkStmt != nil {
+		if cerr := q.checksOfLinkStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing checksOfLinkStmt: %w", cerr)
+		}
+	}
 	if q.claimMessageStmt != nil {
 		if cerr := q.claimMessageStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing claimMessageStmt: %w", cerr)
@@ -738,6 +829,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing countCallsStmt: %w", cerr)
 		}
 	}
+	if q.countChecksStmt != nil {
+		if cerr := q.countChecksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countChecksStmt: %w", cerr)
+		}
+	}
+	if q.countChecksOfLinkStmt != nil {
+		if cerr := q.countChecksOfLinkStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countChecksOfLinkStmt: %w", cerr)
+		}
+	}
 	if q.countContentsStmt != nil {
 		if cerr := q.countContentsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing countContentsStmt: %w", cerr)
@@ -763,6 +864,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing createRunStmt: %w", cerr)
 		}
 	}
+	if q.decidePleaStmt != nil {
+		if cerr := q.decidePleaStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decidePleaStmt: %w", cerr)
+		}
+	}
 	if q.deliveriesAtStmt != nil {
 		if cerr := q.deliveriesAtStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deliveriesAtStmt: %w", cerr)
@@ -786,6 +892,11 @@ func (q *Queries) Close() error {
 	if q.dropAuditBeforeStmt != nil {
 		if cerr := q.dropAuditBeforeStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropAuditBeforeStmt: %w", cerr)
+		}
+	}
+	if q.dropChecksStmt != nil {
+		if cerr := q.dropChecksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropChecksStmt: %w", cerr)
 		}
 	}
 	if q.dropConstituentStmt != nil {
@@ -848,6 +959,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dropLeaseStmt: %w", cerr)
 		}
 	}
+	if q.dropLinksStmt != nil {
+		if cerr := q.dropLinksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropLinksStmt: %w", cerr)
+		}
+	}
 	if q.dropLookupsStmt != nil {
 		if cerr := q.dropLookupsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropLookupsStmt: %w", cerr)
@@ -861,6 +977,21 @@ func (q *Queries) Close() error {
 	if q.dropParkedStmt != nil {
 		if cerr := q.dropParkedStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropParkedStmt: %w", cerr)
+		}
+	}
+	if q.dropPleasStmt != nil {
+		if cerr := q.dropPleasStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropPleasStmt: %w", cerr)
+		}
+	}
+	if q.dropRepeatStmt != nil {
+		if cerr := q.dropRepeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropRepeatStmt: %w", cerr)
+		}
+	}
+	if q.dropRepeatsStmt != nil {
+		if cerr := q.dropRepeatsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropRepeatsStmt: %w", cerr)
 		}
 	}
 	if q.dropRunStmt != nil {
@@ -921,6 +1052,16 @@ func (q *Queries) Close() error {
 	if q.endAssignmentStmt != nil {
 		if cerr := q.endAssignmentStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing endAssignmentStmt: %w", cerr)
+		}
+	}
+	if q.endCheckStmt != nil {
+		if cerr := q.endCheckStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endCheckStmt: %w", cerr)
+		}
+	}
+	if q.endRepeatStmt != nil {
+		if cerr := q.endRepeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endRepeatStmt: %w", cerr)
 		}
 	}
 	if q.exclusionsStmt != nil {
@@ -1063,6 +1204,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing linkStmt: %w", cerr)
 		}
 	}
+	if q.linkNamedStmt != nil {
+		if cerr := q.linkNamedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing linkNamedStmt: %w", cerr)
+		}
+	}
+	if q.linkOfMailStmt != nil {
+		if cerr := q.linkOfMailStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing linkOfMailStmt: %w", cerr)
+		}
+	}
 	if q.linksOfStmt != nil {
 		if cerr := q.linksOfStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing linksOfStmt: %w", cerr)
@@ -1071,6 +1222,11 @@ func (q *Queries) Close() error {
 	if q.lookupsOfStmt != nil {
 		if cerr := q.lookupsOfStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing lookupsOfStmt: %w", cerr)
+		}
+	}
+	if q.mailLinkStmt != nil {
+		if cerr := q.mailLinkStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing mailLinkStmt: %w", cerr)
 		}
 	}
 	if q.markJobStmt != nil {
@@ -1173,6 +1329,21 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing placeCycleStmt: %w", cerr)
 		}
 	}
+	if q.pleaStmt != nil {
+		if cerr := q.pleaStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing pleaStmt: %w", cerr)
+		}
+	}
+	if q.pleasAtStmt != nil {
+		if cerr := q.pleasAtStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing pleasAtStmt: %w", cerr)
+		}
+	}
+	if q.pleasInStmt != nil {
+		if cerr := q.pleasInStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing pleasInStmt: %w", cerr)
+		}
+	}
 	if q.putAPIKeyStmt != nil {
 		if cerr := q.putAPIKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putAPIKeyStmt: %w", cerr)
@@ -1191,6 +1362,11 @@ func (q *Queries) Close() error {
 	if q.putAuditStmt != nil {
 		if cerr := q.putAuditStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putAuditStmt: %w", cerr)
+		}
+	}
+	if q.putCheckStmt != nil {
+		if cerr := q.putCheckStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putCheckStmt: %w", cerr)
 		}
 	}
 	if q.putConstituentStmt != nil {
@@ -1283,6 +1459,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing putParkedStmt: %w", cerr)
 		}
 	}
+	if q.putPleaStmt != nil {
+		if cerr := q.putPleaStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putPleaStmt: %w", cerr)
+		}
+	}
+	if q.putRepeatStmt != nil {
+		if cerr := q.putRepeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putRepeatStmt: %w", cerr)
+		}
+	}
 	if q.putReplyStmt != nil {
 		if cerr := q.putReplyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putReplyStmt: %w", cerr)
@@ -1328,9 +1514,24 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing releaseRunStmt: %w", cerr)
 		}
 	}
+	if q.repeatStmt != nil {
+		if cerr := q.repeatStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing repeatStmt: %w", cerr)
+		}
+	}
 	if q.repliesToStmt != nil {
 		if cerr := q.repliesToStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing repliesToStmt: %w", cerr)
+		}
+	}
+	if q.resendLinkStmt != nil {
+		if cerr := q.resendLinkStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resendLinkStmt: %w", cerr)
+		}
+	}
+	if q.resentToStmt != nil {
+		if cerr := q.resentToStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resentToStmt: %w", cerr)
 		}
 	}
 	if q.reserveStmt != nil {
@@ -1346,6 +1547,11 @@ func (q *Queries) Close() error {
 	if q.revokeLinkStmt != nil {
 		if cerr := q.revokeLinkStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing revokeLinkStmt: %w", cerr)
+		}
+	}
+	if q.revokeLinksInStmt != nil {
+		if cerr := q.revokeLinksInStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing revokeLinksInStmt: %w", cerr)
 		}
 	}
 	if q.revokeLinksOfStmt != nil {
@@ -1401,6 +1607,11 @@ func (q *Queries) Close() error {
 	if q.setAttemptsStmt != nil {
 		if cerr := q.setAttemptsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setAttemptsStmt: %w", cerr)
+		}
+	}
+	if q.setContentStmt != nil {
+		if cerr := q.setContentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setContentStmt: %w", cerr)
 		}
 	}
 	if q.setDisabledStmt != nil {
@@ -1493,6 +1704,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing useLinkStmt: %w", cerr)
 		}
 	}
+	if q.withdrawPleasStmt != nil {
+		if cerr := q.withdrawPleasStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing withdrawPleasStmt: %w", cerr)
+		}
+	}
 	return err
 }
 
@@ -1556,6 +1772,8 @@ type Queries struct {
 	calledBackBeforeStmt      *sql.Stmt
 	callsByKindStmt           *sql.Stmt
 	callsSinceStmt            *sql.Stmt
+	checksAtStmt              *sql.Stmt
+	checksOfLinkStmt          *sql.Stmt
 	claimMessageStmt          *sql.Stmt
 	closedBeforeStmt          *sql.Stmt
 	constituentsStmt          *sql.Stmt
@@ -1564,16 +1782,20 @@ type Queries struct {
 	countAlertsBeforeStmt     *sql.Stmt
 	countAuditBeforeStmt      *sql.Stmt
 	countCallsStmt            *sql.Stmt
+	countChecksStmt           *sql.Stmt
+	countChecksOfLinkStmt     *sql.Stmt
 	countContentsStmt         *sql.Stmt
 	countKeysBeforeStmt       *sql.Stmt
 	countNotesStmt            *sql.Stmt
 	coverageStateStmt         *sql.Stmt
 	createRunStmt             *sql.Stmt
+	decidePleaStmt            *sql.Stmt
 	deliveriesAtStmt          *sql.Stmt
 	dropAccountStmt           *sql.Stmt
 	dropAlertsBeforeStmt      *sql.Stmt
 	dropAssignmentsStmt       *sql.Stmt
 	dropAuditBeforeStmt       *sql.Stmt
+	dropChecksStmt            *sql.Stmt
 	dropConstituentStmt       *sql.Stmt
 	dropDraftItemsStmt        *sql.Stmt
 	dropDraftsStmt            *sql.Stmt
@@ -1586,9 +1808,13 @@ type Queries struct {
 	dropKeysStmt              *sql.Stmt
 	dropKeysBeforeStmt        *sql.Stmt
 	dropLeaseStmt             *sql.Stmt
+	dropLinksStmt             *sql.Stmt
 	dropLookupsStmt           *sql.Stmt
 	dropOutboxHoldStmt        *sql.Stmt
 	dropParkedStmt            *sql.Stmt
+	dropPleasStmt             *sql.Stmt
+	dropRepeatStmt            *sql.Stmt
+	dropRepeatsStmt           *sql.Stmt
 	dropRunStmt               *sql.Stmt
 	dropSessionStmt           *sql.Stmt
 	dropSessionNamedStmt      *sql.Stmt
@@ -1601,6 +1827,8 @@ type Queries struct {
 	editsStmt                 *sql.Stmt
 	endAlertStmt              *sql.Stmt
 	endAssignmentStmt         *sql.Stmt
+	endCheckStmt              *sql.Stmt
+	endRepeatStmt             *sql.Stmt
 	exclusionsStmt            *sql.Stmt
 	exposureOfStmt            *sql.Stmt
 	exposuresAtStmt           *sql.Stmt
@@ -1629,8 +1857,11 @@ type Queries struct {
 	leaseOfStmt               *sql.Stmt
 	leasesStmt                *sql.Stmt
 	linkStmt                  *sql.Stmt
+	linkNamedStmt             *sql.Stmt
+	linkOfMailStmt            *sql.Stmt
 	linksOfStmt               *sql.Stmt
 	lookupsOfStmt             *sql.Stmt
+	mailLinkStmt              *sql.Stmt
 	markJobStmt               *sql.Stmt
 	markSentStmt              *sql.Stmt
 	messageStmt               *sql.Stmt
@@ -1651,10 +1882,14 @@ type Queries struct {
 	pauseStmt                 *sql.Stmt
 	peopleGenerationStmt      *sql.Stmt
 	placeCycleStmt            *sql.Stmt
+	pleaStmt                  *sql.Stmt
+	pleasAtStmt               *sql.Stmt
+	pleasInStmt               *sql.Stmt
 	putAPIKeyStmt             *sql.Stmt
 	putAsideStmt              *sql.Stmt
 	putAttemptStmt            *sql.Stmt
 	putAuditStmt              *sql.Stmt
+	putCheckStmt              *sql.Stmt
 	putConstituentStmt        *sql.Stmt
 	putEditStmt               *sql.Stmt
 	putExclusionStmt          *sql.Stmt
@@ -1673,6 +1908,8 @@ type Queries struct {
 	putOutboxCursorStmt       *sql.Stmt
 	putOutboxHoldStmt         *sql.Stmt
 	putParkedStmt             *sql.Stmt
+	putPleaStmt               *sql.Stmt
+	putRepeatStmt             *sql.Stmt
 	putReplyStmt              *sql.Stmt
 	putSessionStmt            *sql.Stmt
 	putStatusStmt             *sql.Stmt
@@ -1682,10 +1919,14 @@ type Queries struct {
 	raiseGenerationStmt       *sql.Stmt
 	raisePeopleStmt           *sql.Stmt
 	releaseRunStmt            *sql.Stmt
+	repeatStmt                *sql.Stmt
 	repliesToStmt             *sql.Stmt
+	resendLinkStmt            *sql.Stmt
+	resentToStmt              *sql.Stmt
 	reserveStmt               *sql.Stmt
 	revokeAPIKeyStmt          *sql.Stmt
 	revokeLinkStmt            *sql.Stmt
+	revokeLinksInStmt         *sql.Stmt
 	revokeLinksOfStmt         *sql.Stmt
 	runStmt                   *sql.Stmt
 	runsStmt                  *sql.Stmt
@@ -1697,6 +1938,7 @@ type Queries struct {
 	sessionStmt               *sql.Stmt
 	sessionsOfStmt            *sql.Stmt
 	setAttemptsStmt           *sql.Stmt
+	setContentStmt            *sql.Stmt
 	setDisabledStmt           *sql.Stmt
 	setLoginStmt              *sql.Stmt
 	setPasswordStmt           *sql.Stmt
@@ -1715,6 +1957,7 @@ type Queries struct {
 	untoldStmt                *sql.Stmt
 	useAPIKeyStmt             *sql.Stmt
 	useLinkStmt               *sql.Stmt
+	withdrawPleasStmt         *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
@@ -1745,6 +1988,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		calledBackBeforeStmt:      q.calledBackBeforeStmt,
 		callsByKindStmt:           q.callsByKindStmt,
 		callsSinceStmt:            q.callsSinceStmt,
+		checksAtStmt:              q.checksAtStmt,
+		checksOfLinkStmt:          q.checksOfLinkStmt,
 		claimMessageStmt:          q.claimMessageStmt,
 		closedBeforeStmt:          q.closedBeforeStmt,
 		constituentsStmt:          q.constituentsStmt,
@@ -1753,16 +1998,20 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		countAlertsBeforeStmt:     q.countAlertsBeforeStmt,
 		countAuditBeforeStmt:      q.countAuditBeforeStmt,
 		countCallsStmt:            q.countCallsStmt,
+		countChecksStmt:           q.countChecksStmt,
+		countChecksOfLinkStmt:     q.countChecksOfLinkStmt,
 		countContentsStmt:         q.countContentsStmt,
 		countKeysBeforeStmt:       q.countKeysBeforeStmt,
 		countNotesStmt:            q.countNotesStmt,
 		coverageStateStmt:         q.coverageStateStmt,
 		createRunStmt:             q.createRunStmt,
+		decidePleaStmt:            q.decidePleaStmt,
 		deliveriesAtStmt:          q.deliveriesAtStmt,
 		dropAccountStmt:           q.dropAccountStmt,
 		dropAlertsBeforeStmt:      q.dropAlertsBeforeStmt,
 		dropAssignmentsStmt:       q.dropAssignmentsStmt,
 		dropAuditBeforeStmt:       q.dropAuditBeforeStmt,
+		dropChecksStmt:            q.dropChecksStmt,
 		dropConstituentStmt:       q.dropConstituentStmt,
 		dropDraftItemsStmt:        q.dropDraftItemsStmt,
 		dropDraftsStmt:            q.dropDraftsStmt,
@@ -1775,9 +2024,13 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		dropKeysStmt:              q.dropKeysStmt,
 		dropKeysBeforeStmt:        q.dropKeysBeforeStmt,
 		dropLeaseStmt:             q.dropLeaseStmt,
+		dropLinksStmt:             q.dropLinksStmt,
 		dropLookupsStmt:           q.dropLookupsStmt,
 		dropOutboxHoldStmt:        q.dropOutboxHoldStmt,
 		dropParkedStmt:            q.dropParkedStmt,
+		dropPleasStmt:             q.dropPleasStmt,
+		dropRepeatStmt:            q.dropRepeatStmt,
+		dropRepeatsStmt:           q.dropRepeatsStmt,
 		dropRunStmt:               q.dropRunStmt,
 		dropSessionStmt:           q.dropSessionStmt,
 		dropSessionNamedStmt:      q.dropSessionNamedStmt,
@@ -1790,6 +2043,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		editsStmt:                 q.editsStmt,
 		endAlertStmt:              q.endAlertStmt,
 		endAssignmentStmt:         q.endAssignmentStmt,
+		endCheckStmt:              q.endCheckStmt,
+		endRepeatStmt:             q.endRepeatStmt,
 		exclusionsStmt:            q.exclusionsStmt,
 		exposureOfStmt:            q.exposureOfStmt,
 		exposuresAtStmt:           q.exposuresAtStmt,
@@ -1818,8 +2073,11 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		leaseOfStmt:               q.leaseOfStmt,
 		leasesStmt:                q.leasesStmt,
 		linkStmt:                  q.linkStmt,
+		linkNamedStmt:             q.linkNamedStmt,
+		linkOfMailStmt:            q.linkOfMailStmt,
 		linksOfStmt:               q.linksOfStmt,
 		lookupsOfStmt:             q.lookupsOfStmt,
+		mailLinkStmt:              q.mailLinkStmt,
 		markJobStmt:               q.markJobStmt,
 		markSentStmt:              q.markSentStmt,
 		messageStmt:               q.messageStmt,
@@ -1840,10 +2098,14 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		pauseStmt:                 q.pauseStmt,
 		peopleGenerationStmt:      q.peopleGenerationStmt,
 		placeCycleStmt:            q.placeCycleStmt,
+		pleaStmt:                  q.pleaStmt,
+		pleasAtStmt:               q.pleasAtStmt,
+		pleasInStmt:               q.pleasInStmt,
 		putAPIKeyStmt:             q.putAPIKeyStmt,
 		putAsideStmt:              q.putAsideStmt,
 		putAttemptStmt:            q.putAttemptStmt,
 		putAuditStmt:              q.putAuditStmt,
+		putCheckStmt:              q.putCheckStmt,
 		putConstituentStmt:        q.putConstituentStmt,
 		putEditStmt:               q.putEditStmt,
 		putExclusionStmt:          q.putExclusionStmt,
@@ -1862,6 +2124,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		putOutboxCursorStmt:       q.putOutboxCursorStmt,
 		putOutboxHoldStmt:         q.putOutboxHoldStmt,
 		putParkedStmt:             q.putParkedStmt,
+		putPleaStmt:               q.putPleaStmt,
+		putRepeatStmt:             q.putRepeatStmt,
 		putReplyStmt:              q.putReplyStmt,
 		putSessionStmt:            q.putSessionStmt,
 		putStatusStmt:             q.putStatusStmt,
@@ -1871,10 +2135,14 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		raiseGenerationStmt:       q.raiseGenerationStmt,
 		raisePeopleStmt:           q.raisePeopleStmt,
 		releaseRunStmt:            q.releaseRunStmt,
+		repeatStmt:                q.repeatStmt,
 		repliesToStmt:             q.repliesToStmt,
+		resendLinkStmt:            q.resendLinkStmt,
+		resentToStmt:              q.resentToStmt,
 		reserveStmt:               q.reserveStmt,
 		revokeAPIKeyStmt:          q.revokeAPIKeyStmt,
 		revokeLinkStmt:            q.revokeLinkStmt,
+		revokeLinksInStmt:         q.revokeLinksInStmt,
 		revokeLinksOfStmt:         q.revokeLinksOfStmt,
 		runStmt:                   q.runStmt,
 		runsStmt:                  q.runsStmt,
@@ -1886,6 +2154,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		sessionStmt:               q.sessionStmt,
 		sessionsOfStmt:            q.sessionsOfStmt,
 		setAttemptsStmt:           q.setAttemptsStmt,
+		setContentStmt:            q.setContentStmt,
 		setDisabledStmt:           q.setDisabledStmt,
 		setLoginStmt:              q.setLoginStmt,
 		setPasswordStmt:           q.setPasswordStmt,
@@ -1904,5 +2173,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		untoldStmt:                q.untoldStmt,
 		useAPIKeyStmt:             q.useAPIKeyStmt,
 		useLinkStmt:               q.useLinkStmt,
+		withdrawPleasStmt:         q.withdrawPleasStmt,
 	}
 }

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -64,4 +66,16 @@ func makeMaster(path string) (err error) {
 		return err
 	}
 	return os.Link(f.Name(), path)
+}
+
+// Secret returns a secret for a purpose, always the same one: what is sealed with
+// it is good as long as the data directory has its master secret.
+func (s *Store) Secret(purpose string) ([]byte, error) {
+	master, err := s.master()
+	if err != nil {
+		return nil, err
+	}
+	h := hmac.New(sha256.New, master)
+	fmt.Fprintf(h, "ippwatch secret 1\n%s", purpose)
+	return h.Sum(nil), nil
 }

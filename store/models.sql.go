@@ -95,6 +95,17 @@ type callRow struct {
 	N    int64
 }
 
+type checkRow struct {
+	ID        string
+	OfLink    string
+	Addr      address
+	Transport string
+	Port      int64
+	Asked     instant
+	Ended     instant
+	Outcome   string
+}
+
 type constituentRow struct {
 	Name   string
 	Source string
@@ -241,17 +252,23 @@ type leaseRow struct {
 }
 
 type linkRow struct {
-	Token   []byte
-	ID      string
-	Contact string
-	Party   string
-	Cases   string
-	Created instant
-	Creator string
-	Expires instant
-	Revoked instant
-	Used    instant
-	Uses    int64
+	Token    []byte
+	ID       string
+	Contact  string
+	Party    string
+	Cases    string
+	Created  instant
+	Creator  string
+	Expires  instant
+	Revoked  instant
+	Used     instant
+	Uses     int64
+	Message  string
+	Role     string
+	Language string
+	Places   string
+	Mail     string
+	Resent   instant
 }
 
 type lookupRow struct {
@@ -281,6 +298,36 @@ type parkedRow struct {
 	Kept   int64
 	Reason string
 	At     instant
+}
+
+type pleaRow struct {
+	ID        string
+	OfLink    string
+	Contact   string
+	Party     string
+	Addr      address
+	Transport string
+	Port      int64
+	Rule      string
+	Cycle     int64
+	Kind      string
+	Reason    string
+	Until     instant
+	Asked     instant
+	State     string
+	Decided   instant
+	Decider   string
+	Answer    string
+}
+
+type repeatRow struct {
+	Caller string
+	Word   string
+	Digest []byte
+	At     instant
+	Status int64
+	Kind   string
+	Body   []byte
 }
 
 type replyRow struct {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -250,6 +251,9 @@ type MessageFilter struct {
 	States []MessageState
 	Run    string
 	Limit  int // 0: none
+	// Before and BeforeID go on behind the message that was planned then.
+	Before   time.Time
+	BeforeID string
 }
 
 // Messages returns messages, the newest first, with the exposures as they were
@@ -269,6 +273,9 @@ func (s *Store) Messages(ctx context.Context, v access.View, f MessageFilter) it
 			return
 		}
 		arg := messagesParams{Before: math.MaxInt64, States: in, Name: f.Run, N: page}
+		if f.BeforeID != "" {
+			arg.Before, arg.BeforeID = instant{f.Before}.nanoseconds(), f.BeforeID
+		}
 		for n := 0; ; {
 			rows, err := s.read.messages(ctx, arg)
 			if err != nil {
@@ -350,7 +357,9 @@ func (s *Store) Attempts(ctx context.Context, v access.View, id string) ([]Attem
 }
 
 // Content returns the very bytes of a message, none before its first attempt or
-// when they were forgotten.
+// when they were forgotten. The link of a mail opens its recipient's page: who
+// comes through a door reads it without, and nobody finds it when the mail has
+// gone.
 func (s *Store) Content(ctx context.Context, v access.View, id string) ([]byte, error) {
 	if v.Tier != access.Operator {
 		return nil, nil
@@ -359,11 +368,15 @@ func (s *Store) Content(ctx context.Context, v access.View, id string) ([]byte, 
 	if err != nil {
 		return nil, fmt.Errorf("read content of %s: %w", id, explain(err))
 	}
+	if v.Role != "" {
+		b = blank(b)
+	}
 	return b, nil
 }
 
 // ForgetContents drops the bytes of messages that ended before the time; that
-// they were sent, to whom and why is kept. With dry it only counts them.
+// they were sent, to whom and why is kept. What their recipients did with a link
+// goes with them. With dry it only counts the messages.
 func (s *Store) ForgetContents(ctx context.Context, before time.Time, dry bool) (n int64, err error) {
 	if dry {
 		if n, err = s.read.countContents(ctx, instant{before}); err != nil {
@@ -372,6 +385,11 @@ func (s *Store) ForgetContents(ctx context.Context, before time.Time, dry bool) 
 		return n, nil
 	}
 	err = s.change(ctx, "forget contents of old messages", func(q *Queries) (err error) {
+		for _, drop := range []func(context.Context, instant) (int64, error){q.dropLinks, q.dropChecks, q.dropPleas} {
+			if _, err := drop(ctx, instant{before}); err != nil {
+				return err
+			}
+		}
 		n, err = q.forgetContents(ctx, instant{before})
 		return err
 	})
@@ -433,6 +451,17 @@ func (s *Store) SettleMessage(ctx context.Context, id string, c Settlement) erro
 		if c.Audit != nil {
 			if err := record(ctx, q, []Action{*c.Audit}); err != nil {
 				return err
+			}
+		}
+		if c.State == MessageSent {
+			content, err := q.contentOf(ctx, id)
+			if err != nil {
+				return err
+			}
+			if bare := blank(content); !bytes.Equal(bare, content) {
+				if err := q.setContent(ctx, setContentParams{Content: bare, ID: id}); err != nil {
+					return err
+				}
 			}
 		}
 		if c.Attempt == nil {

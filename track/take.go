@@ -18,6 +18,8 @@ type Order struct {
 	Evidence string // why, or the reference of a message
 	At       time.Time
 	Until    time.Time // of [Accept]: when the risk is asked about again
+	// If decides about the exposure as it is when the step is written; nil: yes.
+	If func(exposure.Exposure) bool
 }
 
 // axes tells on which axis a step is taken. What is absent cannot be ordered:
@@ -33,6 +35,9 @@ var ErrMissing = errors.New("is missing")
 
 // ErrNoCase says that the exposure is not there any more, or never was.
 var ErrNoCase = errors.New("no such case")
+
+// ErrChanged says that the exposure is not any more as [Order.If] wants it.
+var ErrChanged = errors.New("it has changed meanwhile")
 
 // check refuses an order that could not be explained later.
 func (o Order) check() error {
@@ -77,6 +82,9 @@ func (t *Tracker) take(ctx context.Context, keys []exposure.Key, o Order) (taken
 			return k, nil
 		}
 		next, step, err := o.apply(k)
+		if err == nil && o.If != nil && !o.If(k.Exposure) {
+			err = fmt.Errorf("%s: %w", o.Step, ErrChanged)
+		}
 		if err != nil {
 			refused = append(refused, fmt.Errorf("case %s: %w", k.Case(), err))
 			return k, nil

@@ -13,13 +13,10 @@ import (
 // own is the part that every site has.
 func (s *Site) own() Part {
 	everybody, named := access.Roles, access.Named
-	staff := []access.Role{access.RoleAnalyst, access.RoleOperator, access.RoleAuditor}
 	return Part{
-		FS:  own,
-		Nav: []Link{{Path: "/", Text: "today.title", Roles: append([]access.Role{access.RoleConstituent}, staff...), Order: 100, Key: "t"}},
+		FS: own,
 		Routes: []gate.Route{
 			{Method: "GET", Pattern: "/assets/{file...}", Kind: gate.Asset, Roles: everybody, Serve: s.serveAsset},
-			{Method: "GET", Pattern: "/{$}", Kind: gate.Page, Roles: named, Serve: s.today},
 			{Method: "GET", Pattern: "/login", Kind: gate.Page, Roles: everybody, Serve: s.loginPage},
 			{Method: "POST", Pattern: "/login", Kind: gate.Form, Roles: everybody, Costly: true, Written: "login", Serve: s.login},
 			{Method: "POST", Pattern: "/logout", Kind: gate.Form, Roles: named, Written: "session end", Serve: s.logout},

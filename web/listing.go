@@ -370,6 +370,9 @@ func (s *Sheet) Show(c Cell) any {
 	}
 	switch v := c.Value.(type) {
 	case time.Time:
+		if c.Day {
+			return s.Day(v)
+		}
 		return s.Time(v)
 	case bool:
 		if v {
@@ -408,3 +411,12 @@ func (l *Listing) Asked() []Field {
 func (l *Listing) Sortable() []Column {
 	return slices.DeleteFunc(slices.Clone(l.Columns), func(c Column) bool { return !c.Sorts })
 }
+
+// An Its is a sheet for a template that shows one thing.
+type Its struct {
+	*Sheet
+	It any
+}
+
+// With makes a sheet for a template of a part: {{template "x" (.With .Data.Y)}}.
+func (s *Sheet) With(it any) Its { return Its{s, it} }

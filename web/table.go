@@ -115,6 +115,7 @@ type Cell struct {
 	Link  string // a page of ours
 	Badge string // a class: critical, high ... or "plain"
 	Code  bool
+	Day   bool   // of a time, shows the day alone
 	Note  string // a second line
 }
 

@@ -34,6 +34,8 @@ type Options struct {
 	Version string
 	// Texts is a directory with catalogues of further languages; empty: none.
 	Texts string
+	// Generated says on every page that nothing of what it shows is real.
+	Generated bool
 }
 
 // A Part is some pages of the site.
@@ -227,7 +229,7 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, v *gate.Visit, name,
 		return fmt.Errorf("write page %s: %w", name, err)
 	}
 	w.Header().Add("Vary", "Cookie, Accept-Language")
-	return gate.Send(w, r, show.Status, "text/html; charset=utf-8", show.Cache, b.Bytes())
+	return gate.Send(w, r, show.Status, "text/html; charset=utf-8", show.Cache, still(b.Bytes()))
 }
 
 func (s *Site) sheet(r *http.Request, v *gate.Visit, name string, data any) *Sheet {
@@ -239,7 +241,7 @@ func (s *Site) sheet(r *http.Request, v *gate.Visit, name string, data any) *She
 	if r.URL.Path == searchPath {
 		sh.Sought = r.URL.Query().Get("q")
 	}
-	if r.Method != http.MethodGet || v.Route != nil && strings.Contains(v.Route.Pattern, "{token") {
+	if r.Method != http.MethodGet || name == "problem" || v.Route != nil && strings.Contains(v.Route.Pattern, "{token") {
 		sh.Path = "/" // nowhere to come back to
 	}
 	for _, l := range s.nav {
@@ -308,6 +310,9 @@ func (s *Sheet) Day(t time.Time) template.HTML {
 // May reports whether the visitor may do it: read, answer, change, administer,
 // audit.
 func (s *Sheet) May(what string) bool { return s.Visit.May(access.Right(what)) }
+
+// Generated reports whether nothing of what is shown is real.
+func (s *Sheet) Generated() bool { return s.site.Generated }
 
 // Themes are those that there are.
 func (s *Sheet) Themes() []string { return []string{"auto", "light", "dark"} }

@@ -55,7 +55,7 @@ func (s *street) alerters(c *config.Config, log *slog.Logger) ([]alarm.Alerter, 
 		all = append(all, &alarm.Webhook{URL: url, Secret: secret, Host: hostname()})
 	}
 	if c.Alerts.Mail != "" {
-		w, m, err := c.Mail.Open(os.Getenv)
+		w, m, err := c.Letters().Open(os.Getenv)
 		if err != nil {
 			return nil, hint(fmt.Errorf("alerts.mail: mail: %w", err), "the section mail says how mail leaves")
 		}

@@ -41,7 +41,7 @@ func (c *town) runs(t *testing.T, cast []persona.Persona) neighbourhood {
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
-		s.pages.Close()
+		s.plant.Close()
 	})
 	c.gate = d.gate
 	return n

@@ -42,13 +42,7 @@ type browser struct {
 // would need.
 func openBrowser(t *testing.T, c *town) *browser {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("IPPWATCH_LAB") == "require" {
-			t.Fatal("no chromium (and IPPWATCH_LAB=require): apt-get install chromium")
-		}
-		t.Skip("no chromium: apt-get install chromium")
-	}
+	chromium(t)
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -56,8 +50,33 @@ func openBrowser(t *testing.T, c *town) *browser {
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- c.gate.Run(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return startBrowser(t, "http://"+l.Addr().String())
+}
+
+// chromium is the browser of this machine, or the test is skipped.
+func chromium(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		if os.Getenv("IPPWATCH_LAB") == "require" {
+			t.Fatal("no chromium (and IPPWATCH_LAB=require): apt-get install chromium")
+		}
+		t.Skip("no chromium: apt-get install chromium")
+	}
+	return path
+}
+
+// startBrowser starts Chromium before a site.
+func startBrowser(t *testing.T, base string) *browser {
+	t.Helper()
 	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(time.Minute),
 		chromedp.Flag("headless", true), chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("no-first-run", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true),
@@ -68,15 +87,11 @@ func openBrowser(t *testing.T, c *town) *browser {
 	t.Cleanup(func() {
 		closeFirst()
 		closeAll()
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
 	})
 	if err := chromedp.Do(first); err != nil {
 		t.Fatalf("start chromium: %v", err)
 	}
-	return &browser{t: t, ctx: first, base: "http://" + l.Addr().String()}
+	return &browser{t: t, ctx: first, base: base}
 }
 
 // A tab is one window with cookies of its own; what goes wrong in it is written

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ippwatch/api"
+	v1 "ippwatch/api/v1"
 	"ippwatch/exposure"
 	"ippwatch/rule"
 	"ippwatch/screen"
@@ -15,24 +17,20 @@ import (
 )
 
 func (s *street) casesShow() *cobra.Command {
-	return &cobra.Command{
+	return there(&cobra.Command{
 		Use:   "show CASE...",
 		Short: "Show a case: what is wrong, since when, what closes it, and its whole history",
 		Example: `  ippwatch cases show 4C8B0F6E52A1
   ippwatch cases show 198.51.100.20 --format json`,
 		Args: wants("CASE..."),
 		RunE: do(func(ctx context.Context, args []string) error {
+			if s.remote != nil {
+				return s.showCasesThere(ctx, args)
+			}
 			return s.read(ctx, func(h *house) error { return s.showCases(ctx, h, args) })
 		}),
 		ValidArgsFunction: s.completeCase,
-	}
-}
-
-// A caseFile is a case with its history.
-type caseFile struct {
-	caseRow
-	Next    string                `json:"next"`
-	History []exposure.Transition `json:"history"`
+	})
 }
 
 func (s *street) showCases(ctx context.Context, h *house, args []string) error {
@@ -43,9 +41,9 @@ func (s *street) showCases(ctx context.Context, h *house, args []string) error {
 	if err != nil {
 		return err
 	}
-	files := make([]caseFile, 0, len(es))
+	files := make([]v1.CaseFile, 0, len(es))
 	for _, e := range es {
-		f := caseFile{caseRow: caseRow{e.Case(), e.Word(), e}, Next: next(&e)}
+		f := v1.CaseFile{Case: v1.NewCase(e), Next: api.Next(&e)}
 		for t, err := range h.store.Transitions(ctx, s.view(), store.Span{Key: e.Key}) {
 			if err != nil {
 				return err
@@ -54,57 +52,10 @@ func (s *street) showCases(ctx context.Context, h *house, args []string) error {
 		}
 		files = append(files, f)
 	}
-	if s.Format != "table" {
-		return screen.Listing[caseFile]{
-			Columns: s.caseListing("").Columns,
-			Cells:   func(f caseFile) []string { return s.caseListing("").Cells(f.caseRow) },
-		}.Show(&s.Screen, files)
-	}
-	for i, f := range files {
-		if i > 0 {
-			fmt.Fprintln(s.Out)
-		}
-		if err := s.showCase(f); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.showFiles(files)
 }
 
-// next says what must happen before the case is closed.
-func next(e *exposure.Exposure) string {
-	switch {
-	case e.MovedTo.IsValid():
-		return "it goes on at " + e.MovedTo.String()
-	case e.Ruling == exposure.Accepted:
-		return "work again on " + e.RuledUntil.UTC().Format("2006-01-02")
-	case e.Ruling == exposure.FalsePositive:
-		return "nothing, until the verdict is withdrawn"
-	}
-	switch e.Condition {
-	case exposure.Fixed:
-		return "nothing; if it is seen again it opens with its history"
-	case exposure.Filtered:
-		return "closed from outside only: it may still be open within"
-	case exposure.Lapsed:
-		return "unseen for 60 days, which proves nothing; if it is seen again it opens"
-	case exposure.OneClean:
-		if e.ClearedAt.IsZero() {
-			return "no probe with a control has found it closed yet: ippwatch verify looks"
-		}
-		return "a second clean probe, a day after " + screen.Stamp(e.ClearedAt) + " UTC: ippwatch verify looks"
-	case exposure.NotSeen:
-		return "silence proves nothing: ippwatch verify looks again"
-	case exposure.Reported:
-		return "a feed says so and we have not looked: ippwatch scan or verify"
-	}
-	if e.Contact == exposure.Claimed {
-		return "the owner says that it is fixed: ippwatch verify looks"
-	}
-	return "two clean probes a day apart: ippwatch verify looks"
-}
-
-func (s *street) showCase(f caseFile) error {
+func (s *street) showCase(f v1.CaseFile) error {
 	line := func(head, text string) {
 		if text != "" {
 			fmt.Fprintf(s.Out, "%-12s %s\n", head, screen.Printable(text))
@@ -115,7 +66,7 @@ func (s *street) showCase(f caseFile) error {
 	if known {
 		title = r.Title
 	}
-	fmt.Fprintf(s.Out, "%s (%s): %s\n", f.Case, f.Severity, screen.Printable(title))
+	fmt.Fprintf(s.Out, "%s (%s): %s\n", f.Case.Case, f.Severity, screen.Printable(title))
 	line("at", fmt.Sprintf("%s over %s, rule %s", netip.AddrPortFrom(f.Addr, f.Port), f.Transport, f.Rule))
 	line("where", place(f.Where))
 	line("state", fmt.Sprintf("%s (condition %s, contact %s, verdict %s)", f.State, f.Condition, f.Contact, f.Ruling))

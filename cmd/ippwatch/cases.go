@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ippwatch/api"
+	v1 "ippwatch/api/v1"
 	"ippwatch/exposure"
 	"ippwatch/screen"
 	"ippwatch/store"
@@ -44,41 +46,6 @@ type caseFlags struct {
 	limit                                                int
 }
 
-// states are what --state takes, each with the filter it stands for.
-var states = []struct {
-	word, about string
-	filter      func(*store.Filter)
-}{
-	{"work", "open, and nobody decided otherwise", func(f *store.Filter) { *f = store.Work() }},
-	{"all", "every case, those that moved elsewhere too", func(f *store.Filter) { f.Moved = true }},
-	{"reported", "a feed says so", inCondition(exposure.Reported)},
-	{"confirmed", "we saw it", inCondition(exposure.Confirmed)},
-	{"one-clean", "one probe found it closed", inCondition(exposure.OneClean)},
-	{"not-seen", "a complete scan met silence", inCondition(exposure.NotSeen)},
-	{"fixed", "verified closed", inCondition(exposure.Fixed)},
-	{"filtered", "closed from outside", inCondition(exposure.Filtered)},
-	{"lapsed", "unseen for 60 days", inCondition(exposure.Lapsed)},
-	{"untold", "work, and nobody was told", inContact(exposure.NotContacted)},
-	{"notified", "work, and a message left", inContact(exposure.Notified)},
-	{"undeliverable", "work, and messages come back", inContact(exposure.Undeliverable)},
-	{"acknowledged", "work, and somebody answered", inContact(exposure.Acknowledged)},
-	{"claimed", "work, and the owner says that it is fixed", inContact(exposure.Claimed)},
-	{"accepted", "the risk is accepted until a day", inRuling(exposure.Accepted)},
-	{"false-positive", "it is not what it seems", inRuling(exposure.FalsePositive)},
-}
-
-func inCondition(c exposure.Condition) func(*store.Filter) {
-	return func(f *store.Filter) { f.Conditions = []exposure.Condition{c} }
-}
-
-func inContact(c exposure.Contact) func(*store.Filter) {
-	return func(f *store.Filter) { *f = store.Work(); f.Contacts = []exposure.Contact{c} }
-}
-
-func inRuling(r exposure.Ruling) func(*store.Filter) {
-	return func(f *store.Filter) { f.Rulings = []exposure.Ruling{r} }
-}
-
 func (s *street) casesList() *cobra.Command {
 	f := &caseFlags{}
 	cmd := &cobra.Command{
@@ -94,6 +61,9 @@ func (s *street) casesList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if s.remote != nil {
+				return s.listCasesThere(ctx, f, filter)
+			}
 			return s.read(ctx, func(h *house) error {
 				if err := s.partOf(ctx, h, f, &filter); err != nil {
 					return err
@@ -103,7 +73,7 @@ func (s *street) casesList() *cobra.Command {
 		}),
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.state, "state", "work", "which: "+strings.Join(stateWords(), ", "))
+	fl.StringVar(&f.state, "state", "work", "which: "+strings.Join(api.StateWords(), ", "))
 	fl.StringVar(&f.severity, "severity", "", "this severity and worse")
 	fl.StringSliceVar(&f.rules, "rule", nil, "only of these rules; repeats")
 	fl.StringVar(&f.assignee, "assignee", "", "only those that this person of ours works on")
@@ -119,32 +89,23 @@ func (s *street) casesList() *cobra.Command {
 	})
 	_ = cmd.MarkFlagFilename("constituents", "yaml", "yml")
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
-	return cmd
-}
-
-func stateWords() []string {
-	var words []string
-	for _, st := range states {
-		words = append(words, st.word)
-	}
-	return words
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return s.refuseThere(cmd, "constituents") }
+	return there(cmd)
 }
 
 func stateHelp() []string {
 	var words []string
-	for _, st := range states {
-		words = append(words, st.word+"\t"+st.about)
+	for _, st := range api.States {
+		words = append(words, st.Word+"\t"+st.About)
 	}
 	return words
 }
 
 func (s *street) caseFilter(f *caseFlags, args []string) (store.Filter, error) {
 	var filter store.Filter
-	i := slices.IndexFunc(stateWords(), func(w string) bool { return w == strings.ReplaceAll(f.state, "_", "-") })
-	if i < 0 {
-		return filter, usage("--state %q: want one of %s", f.state, strings.Join(stateWords(), ", "))
+	if !api.InState(f.state, &filter) {
+		return filter, usage("--state %q: want one of %s", f.state, strings.Join(api.StateWords(), ", "))
 	}
-	states[i].filter(&filter)
 	if f.severity != "" && !slices.Contains(exposure.Severities, exposure.Severity(f.severity)) {
 		return filter, usage("--severity %q: want %s", f.severity, strings.Join(severityWords(), ", "))
 	}
@@ -174,33 +135,26 @@ func (s *street) caseFilter(f *caseFlags, args []string) (store.Filter, error) {
 	return filter, nil
 }
 
-// A caseRow is a case as listings show it.
-type caseRow struct {
-	Case  string `json:"case"`
-	State string `json:"state"`
-	exposure.Exposure
-}
-
 func (s *street) listCases(ctx context.Context, h *house, filter store.Filter) error {
 	if _, err := h.tracker().Expire(ctx, s.now()); err != nil {
 		return err
 	}
-	var rows []caseRow
+	var rows []v1.Case
 	for e, err := range h.store.Exposures(ctx, s.view(), filter) {
 		if err != nil {
 			return err
 		}
-		rows = append(rows, caseRow{e.Case(), e.Word(), e})
+		rows = append(rows, v1.NewCase(e))
 	}
 	return s.caseListing("no case of that kind").Show(&s.Screen, rows)
 }
 
 // caseListing is wide for machines and narrow for people.
-func (s *street) caseListing(empty string) screen.Listing[caseRow] {
+func (s *street) caseListing(empty string) screen.Listing[v1.Case] {
 	if s.Format == "table" {
-		return screen.Listing[caseRow]{
+		return screen.Listing[v1.Case]{
 			Columns: []string{"case", "severity", "state", "at", "rule", "since", "last_seen", "assignee", "evidence"},
-			Cells: func(r caseRow) []string {
+			Cells: func(r v1.Case) []string {
 				state := r.State
 				if r.Cycle > 1 {
 					state += fmt.Sprintf(" (cycle %d)", r.Cycle)
@@ -213,12 +167,12 @@ func (s *street) caseListing(empty string) screen.Listing[caseRow] {
 			Empty: empty,
 		}
 	}
-	return screen.Listing[caseRow]{
+	return screen.Listing[v1.Case]{
 		Columns: []string{
 			"case", "severity", "state", "ip", "port", "transport", "rule", "condition", "contact", "verdict",
 			"first_seen", "last_seen", "times_seen", "cycle", "assignee", "country", "asn", "device", "evidence",
 		},
-		Cells: func(r caseRow) []string {
+		Cells: func(r v1.Case) []string {
 			return []string{
 				r.Case, string(r.Severity), r.State, r.Addr.String(), fmt.Sprint(r.Port), string(r.Transport), r.Rule,
 				string(r.Condition), string(r.Contact), string(r.Ruling), s.Stamp(r.FirstSeen), s.Stamp(r.LastSeen),
@@ -279,6 +233,9 @@ func (s *street) casesNamed(ctx context.Context, h *house, words []string) ([]ex
 // completeCase offers the cases that are work.
 func (s *street) completeCase(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var words []string
+	if s.server != "" {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
 	_ = s.read(cmd.Context(), func(h *house) error { // a shell that completes shows no errors
 		filter := store.Work()
 		filter.Limit = 200

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	v1 "ippwatch/api/v1"
 	"ippwatch/exposure"
 	"ippwatch/screen"
 	"ippwatch/track"
@@ -28,41 +29,44 @@ was closed), silent (a complete scan met silence, which proves nothing), closed
 			if err != nil {
 				return err
 			}
+			show := func(rows []v1.Change) error {
+				return screen.Listing[v1.Change]{
+					Columns: []string{"change", "case", "ip", "port", "transport", "rule", "at", "evidence"},
+					Cells: func(c v1.Change) []string {
+						return []string{c.Change, c.Case, c.Addr.String(), fmt.Sprint(c.Port), string(c.Transport), c.Rule, s.Stamp(c.At), c.Evidence}
+					},
+					Empty: "nothing changed since " + screen.Stamp(from) + " UTC",
+				}.Show(&s.Screen, rows)
+			}
+			if s.remote != nil {
+				rows, err := s.changesThere(ctx, from)
+				if err != nil {
+					return err
+				}
+				return show(rows)
+			}
 			return s.read(ctx, func(h *house) error {
 				changes, err := h.tracker().Changes(ctx, s.view(), from)
 				if err != nil {
 					return err
 				}
-				return screen.Listing[change]{
-					Columns: []string{"change", "case", "ip", "port", "transport", "rule", "at", "evidence"},
-					Cells: func(c change) []string {
-						return []string{c.Change, c.Case, c.Addr.String(), fmt.Sprint(c.Port), string(c.Transport), c.Rule, s.Stamp(c.At), c.Evidence}
-					},
-					Empty: "nothing changed since " + screen.Stamp(from) + " UTC",
-				}.Show(&s.Screen, changeRows(changes))
+				return show(changeRows(changes))
 			})
 		}),
 	}
 	cmd.Flags().StringVar(&since, "since", "yesterday", "yesterday, today, a date, a time, or how long ago (36h)")
 	_ = cmd.RegisterFlagCompletionFunc("since", cobra.FixedCompletions(days, cobra.ShellCompDirectiveNoFileComp))
-	return cmd
+	return there(cmd)
 }
 
-// A change is a case that is not as it was.
-type change struct {
-	Change string `json:"change"` // new, back, silent, closed
-	Case   string `json:"case"`
-	exposure.Transition
-}
-
-func changeRows(c track.Changes) []change {
-	var rows []change
+func changeRows(c track.Changes) []v1.Change {
+	var rows []v1.Change
 	for _, list := range []struct {
 		word  string
 		steps []exposure.Transition
 	}{{"new", c.New}, {"back", c.Back}, {"silent", c.Silent}, {"closed", c.Closed}} {
 		for _, t := range list.steps {
-			rows = append(rows, change{list.word, t.Case(), t})
+			rows = append(rows, v1.Change{Change: list.word, Case: t.Case(), Transition: t})
 		}
 	}
 	return rows

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	v1 "ippwatch/api/v1"
 	"ippwatch/exposure"
 	"ippwatch/people"
 	"ippwatch/people/lease"
@@ -22,25 +23,6 @@ import (
 	"ippwatch/space"
 	"ippwatch/store"
 )
-
-// A whose says whom a host concerns, and why.
-type whose struct {
-	Addr     netip.Addr      `json:"ip"`
-	At       time.Time       `json:"at"`
-	Where    exposure.Where  `json:"where"`
-	Told     []people.Reason `json:"told"` // the first is told first
-	Contacts []reach         `json:"contacts"`
-	Customer lease.Holder    `json:"customer"`
-}
-
-// A reach is a contact, and whether a message may go there.
-type reach struct {
-	Constituent string `json:"constituent,omitempty"` // none: it was looked up
-	exposure.Recipient
-	Via    string `json:"via,omitempty"`
-	Usable bool   `json:"usable"`
-	Why    string `json:"why,omitempty"` // not
-}
 
 func (s *street) whoCommand() *cobra.Command {
 	var at string
@@ -61,6 +43,13 @@ may be used, and which customer had the address at the time.`,
 			if err != nil {
 				return err
 			}
+			if s.remote != nil {
+				w, err := s.remote.Who(ctx, addr, when)
+				if err != nil {
+					return s.fromThere(err)
+				}
+				return s.showWhose(w)
+			}
 			return s.people(ctx, func(h *house, r *people.Registry) error {
 				w, err := s.whose(ctx, h, r, &where, &ask, addr, when)
 				if err != nil {
@@ -74,7 +63,8 @@ may be used, and which customer had the address at the time.`,
 	cmd.Flags().StringSliceVar(&where.mmdb, "mmdb", nil, "MMDB with country, city or AS; goes before the embedded table; repeats")
 	cmd.Flags().StringVar(&where.asn, "asn", "", "table of AS numbers: iptoasn TSV or RouteViews pfx2as")
 	ask.add(cmd.Flags())
-	return cmd
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return s.refuseThere(cmd, "mmdb", "asn", "url", "command") }
+	return there(cmd)
 }
 
 // addrAndTime reads what so many commands are asked.
@@ -92,8 +82,8 @@ func (s *street) addrAndTime(address, at string) (netip.Addr, time.Time, error) 
 	return p.Addr(), when, nil
 }
 
-func (s *street) whose(ctx context.Context, h *house, r *people.Registry, f *whereFlags, ask *customerFlags, addr netip.Addr, at time.Time) (whose, error) {
-	w := whose{Addr: addr, At: at, Contacts: []reach{}, Told: []people.Reason{}}
+func (s *street) whose(ctx context.Context, h *house, r *people.Registry, f *whereFlags, ask *customerFlags, addr netip.Addr, at time.Time) (v1.Whose, error) {
+	w := v1.Whose{Addr: addr, At: at, Contacts: []v1.Reach{}, Told: []people.Reason{}}
 	var err error
 	if w.Where, err = s.placeOf(ctx, h, f, addr, at); err != nil {
 		return w, err
@@ -106,7 +96,7 @@ func (s *street) whose(ctx context.Context, h *house, r *people.Registry, f *whe
 	for _, told := range w.Told {
 		for _, c := range told.Constituent.Contacts {
 			ok, why := people.Usable(c)
-			w.Contacts = append(w.Contacts, reach{told.Name, c, "", ok, why})
+			w.Contacts = append(w.Contacts, v1.Reach{Constituent: told.Name, Recipient: c, Usable: ok, Why: why})
 		}
 	}
 	found, err := s.lookedUp(ctx, h, r, addr, at)
@@ -149,7 +139,7 @@ func (s *street) placeOf(ctx context.Context, h *house, f *whereFlags, addr neti
 }
 
 // lookedUp are the contacts that look-ups found for the address.
-func (s *street) lookedUp(ctx context.Context, h *house, r *people.Registry, addr netip.Addr, at time.Time) ([]reach, error) {
+func (s *street) lookedUp(ctx context.Context, h *house, r *people.Registry, addr netip.Addr, at time.Time) ([]v1.Reach, error) {
 	all, err := h.store.Lookups(ctx, s.view(), addr)
 	if err != nil {
 		return nil, err
@@ -162,7 +152,7 @@ func (s *street) lookedUp(ctx context.Context, h *house, r *people.Registry, add
 	slices.SortStableFunc(all, func(a, b store.Lookup) int {
 		return cmp.Compare(slices.Index(order, a.Source), slices.Index(order, b.Source))
 	})
-	var found []reach
+	var found []v1.Reach
 	for _, l := range all {
 		if l.Contact == nil {
 			continue
@@ -172,15 +162,15 @@ func (s *street) lookedUp(ctx context.Context, h *house, r *people.Registry, add
 		if !l.Expires.IsZero() && !at.Before(l.Expires) {
 			ok, why = false, "has expired at "+screen.Stamp(l.Expires)
 		}
-		found = append(found, reach{"", c, l.Via, ok, why})
+		found = append(found, v1.Reach{Recipient: c, Via: l.Via, Usable: ok, Why: why})
 	}
 	return found, nil
 }
 
-func (s *street) showWhose(w whose) error {
-	reaches := screen.Listing[reach]{
+func (s *street) showWhose(w v1.Whose) error {
+	reaches := screen.Listing[v1.Reach]{
 		Columns: []string{"constituent", "medium", "address", "role", "source", "age", "used"},
-		Cells: func(r reach) []string {
+		Cells: func(r v1.Reach) []string {
 			used := "yes"
 			if !r.Usable {
 				used = "no: " + r.Why
@@ -191,7 +181,7 @@ func (s *street) showWhose(w whose) error {
 	}
 	switch s.Format {
 	case "json", "ndjson":
-		return screen.Listing[whose]{}.ShowOne(&s.Screen, w)
+		return screen.Listing[v1.Whose]{}.ShowOne(&s.Screen, w)
 	case "csv":
 		return reaches.Show(&s.Screen, w.Contacts)
 	}

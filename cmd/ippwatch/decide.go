@@ -73,6 +73,9 @@ func (s *street) casesDecide(d decision) *cobra.Command {
 				}
 				o.Until = day
 			}
+			if s.remote != nil {
+				return s.decideThere(ctx, args, o, d.done)
+			}
 			return s.read(ctx, func(h *house) error { return s.decide(ctx, h, args, o, d.done) })
 		}),
 		ValidArgsFunction: s.completeCase,
@@ -81,7 +84,7 @@ func (s *street) casesDecide(d decision) *cobra.Command {
 	if d.until {
 		cmd.Flags().StringVar(&until, "until", "", "the day on which it is asked about again")
 	}
-	return cmd
+	return there(cmd)
 }
 
 func (s *street) decide(ctx context.Context, h *house, args []string, o track.Order, done string) error {
@@ -119,6 +122,9 @@ func (s *street) casesAssign() *cobra.Command {
 			if (to == "") != nobody {
 				return usage("assign needs --to NAME, or --nobody")
 			}
+			if s.remote != nil {
+				return s.assignThere(ctx, args, to)
+			}
 			return s.read(ctx, func(h *house) error {
 				es, err := s.casesNamed(ctx, h, args)
 				if err != nil {
@@ -135,5 +141,5 @@ func (s *street) casesAssign() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&to, "to", "", "name of the person")
 	cmd.Flags().BoolVar(&nobody, "nobody", false, "take it from whoever has it")
-	return cmd
+	return there(cmd)
 }

@@ -11,6 +11,7 @@ import (
 
 func (s *street) demoCommand() *cobra.Command {
 	var keep string
+	var stay stayFlags
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See the whole of it on simulated print services",
@@ -19,14 +20,28 @@ what you would do with a network of yours: it writes a scope, scans over TCP and
 UDP, judges, keeps, and writes the reports. The services are simulated and say so;
 the scan does not know: it is the same command with the same rules. Where CUPS is
 installed, a real cupsd of its own joins them, at 127.0.0.1. Nothing leaves this
-machine, and nothing is left behind unless you keep it.`,
+machine, and nothing is left behind unless you keep it.
+
+With --stay it opens the site instead, filled with a generated year that tells the story
+of September 2024, and prints its address and the accounts. Nothing is sent to anybody.
+Ctrl-C ends it and removes everything, unless --data says where it is to stay.`,
 		Example: `  ippwatch demo
+  ippwatch demo --stay
   ippwatch demo --keep /tmp/ippwatch-demo`,
 		Args: cobra.NoArgs,
-		RunE: do(func(ctx context.Context, _ []string) error { return s.demo(ctx, keep, demo.FindCUPS()) }),
 	}
+	cmd.RunE = do(func(ctx context.Context, _ []string) error {
+		if stay.stay {
+			return s.demoStay(ctx, stay)
+		}
+		if err := stay.alone(cmd.Flags()); err != nil {
+			return err
+		}
+		return s.demo(ctx, keep, demo.FindCUPS())
+	})
 	cmd.Flags().StringVar(&keep, "keep", "", "directory in which data and reports are kept; it must be empty or absent")
 	_ = cmd.MarkFlagDirname("keep")
+	stay.add(cmd)
 	return cmd
 }
 

@@ -225,7 +225,7 @@ func (s *street) checkCallback(ctx context.Context, h *house) []diagnosis {
 func (s *street) checkMail(ctx context.Context, h *house) []diagnosis {
 	var rows []diagnosis
 	if s.config.Mail.Host != "" {
-		_, mailer, err := s.config.Mail.Open(os.Getenv)
+		_, mailer, err := s.config.Letters().Open(os.Getenv)
 		if err == nil {
 			err = mailer.Try(ctx)
 		}

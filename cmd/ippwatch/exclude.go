@@ -32,6 +32,7 @@ outlives it. This is how a stranger opts out.`,
 			return s.exclude(ctx, args, reason)
 		}),
 	}
+	there(add)
 	add.Flags().StringVar(&reason, "reason", "", "why, for those who come after you")
 	remove := &cobra.Command{
 		Use:     "remove PREFIX...",
@@ -56,8 +57,7 @@ outlives it. This is how a stranger opts out.`,
 		Short: "List what is excluded, since when and why",
 		Args:  wants(),
 		RunE: do(func(ctx context.Context, _ []string) error {
-			return s.read(ctx, func(h *house) error {
-				rows, err := h.store.Exclusions(ctx, s.view())
+			show := func(rows []store.Exclusion, err error) error {
 				if err != nil {
 					return err
 				}
@@ -68,10 +68,14 @@ outlives it. This is how a stranger opts out.`,
 					},
 					Empty: "nothing is excluded",
 				}.Show(&s.Screen, rows)
-			})
+			}
+			if s.remote != nil {
+				return show(s.exclusionsThere(ctx))
+			}
+			return s.read(ctx, func(h *house) error { return show(h.store.Exclusions(ctx, s.view())) })
 		}),
 	}
-	cmd.AddCommand(add, remove, list)
+	cmd.AddCommand(add, remove, there(list))
 	return group(cmd)
 }
 
@@ -79,6 +83,9 @@ func (s *street) exclude(ctx context.Context, args []string, reason string) erro
 	prefixes, err := parsePrefixes(args)
 	if err != nil {
 		return err
+	}
+	if s.remote != nil {
+		return s.excludeThere(ctx, prefixes, reason)
 	}
 	return s.with(ctx, func(h *house) error {
 		for _, p := range prefixes {

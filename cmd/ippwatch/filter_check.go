@@ -113,12 +113,12 @@ func (s *street) showCheck(r filter.Report) {
 	for _, l := range r.Leaks {
 		say("%s: %s", l.Word(), l.Packets)
 		say("    such as: %s", l.Witness)
-		say("    the policy drops it (%s); what decides: %s", l.Rule, filter.By(l.By))
+		say("    the policy drops it (%s); what decides: %s", l.Rule, l.Decided())
 	}
 	for _, l := range r.Blocked {
 		say("blocked: %s", l.Packets)
 		say("    such as: %s", l.Witness)
-		say("    the policy excepts it (%s); what decides: %s", l.Rule, filter.By(l.By))
+		say("    the policy excepts it (%s); what decides: %s", l.Rule, l.Decided())
 	}
 	for _, l := range r.Unverified {
 		say("unverified: %s", filter.Unread(l))

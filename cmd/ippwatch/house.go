@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"ippwatch/access"
 	"ippwatch/answer"
@@ -91,7 +92,22 @@ func (s *street) begun() bool {
 
 // view is what the user of the command line may see: whoever can read the
 // files may see what is in them.
-func (s *street) view() access.View { return access.CLI(s.now()) }
+func (s *street) view() access.View {
+	if s.eyes != nil {
+		return *s.eyes
+	}
+	return access.CLI(s.now())
+}
+
+// as is the street for somebody who came through a door, at the time of the visit.
+func (s *street) as(v access.View) *street {
+	theirs := *s
+	theirs.eyes = &v
+	if !v.At.IsZero() {
+		theirs.now = func() time.Time { return v.At }
+	}
+	return &theirs
+}
 
 func (h *house) tracker() *track.Tracker { return track.New(h.store, book{}) }
 

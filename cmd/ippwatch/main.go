@@ -21,7 +21,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"ippwatch/access"
 	"ippwatch/answer"
+	"ippwatch/api/client"
 	"ippwatch/config"
 	"ippwatch/people/lookup"
 	"ippwatch/plant"
@@ -72,7 +74,11 @@ type street struct {
 	look lookup.Options
 
 	data      string
-	elsewhere bool // data was named by the user
+	elsewhere bool   // data was named by the user
+	server    string // --server
+	keyFile   string
+	remote    *client.Client // that is asked instead of the data directory; nil: nobody
+	eyes      *access.View   // of who came through a door; nil: our own
 
 	config     config.Config // as it is in force
 	configFile string        // where it comes from; empty: from nowhere
@@ -80,13 +86,16 @@ type street struct {
 	misread    error         // what is wrong with configFile, for who tells it
 
 	foreman *schedule.Scheduler // of the daemon that this is; nil: it is none
-	pages   *plant.Plant        // whose work beside the requests ends before the stores close; nil: none are served
+	plant   *plant.Plant        // whose work beside the requests ends before the stores close; nil: none are served
 }
 
 // again is a command line that continues this one on the same data directory,
 // ready to be copied.
 func (s *street) again(format string, args ...any) string {
 	text := fmt.Sprintf(format, args...)
+	if s.server != "" {
+		text = fmt.Sprintf("--server %s %s", shellWord(s.server), text)
+	}
 	if s.elsewhere {
 		text = fmt.Sprintf("--data %s %s", shellWord(s.data), text)
 	}
@@ -123,7 +132,7 @@ the hole is closed. It probes only what a scope file authorises.`,
 		Version:       version(),
 	}
 	group(root)
-	root.SetVersionTemplate(aboutUs().String() + "\n")
+	root.SetVersionTemplate(inShort(aboutUs()) + "\n")
 	root.Flags().Bool("version", false, "show the version") // cobra's own has -v, which is verbose to most
 	root.SetFlagErrorFunc(answer.BadFlag)
 	root.SetIn(s.in)
@@ -135,14 +144,20 @@ the hole is closed. It probes only what a scope file authorises.`,
 	root.PersistentFlags().StringVar(&s.Format, "format", "table", "output format: table, json, ndjson or csv")
 	root.PersistentFlags().BoolVar(&s.Quiet, "quiet", false, "no progress and no notes on stderr")
 	_ = root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(screen.Formats, cobra.ShellCompDirectiveNoFileComp))
+	root.PersistentFlags().StringVar(&s.server, "server", "", "ask this ippwatch serve instead of the data directory; the key is in "+client.KeyVariable)
+	root.PersistentFlags().StringVar(&s.keyFile, "key-file", "", "with --server: file that has the key")
 	_ = root.MarkPersistentFlagDirname("data")
+	_ = root.MarkPersistentFlagFilename("key-file")
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		s.elsewhere = cmd.Flags().Changed("data")
 		if !slices.Contains(screen.Formats, s.Format) {
 			return usage("--format %q: want %s", s.Format, strings.Join(screen.Formats, ", "))
 		}
-		return s.configure(cmd)
+		if err := s.configure(cmd); err != nil {
+			return err
+		}
+		return s.chooseServer(cmd)
 	}
 	root.AddCommand(
 		s.demoCommand(),
@@ -153,7 +168,7 @@ the hole is closed. It probes only what a scope file authorises.`,
 		s.metricsCommand(), s.rankCommand(),
 		s.constituentsCommand(), s.customersCommand(),
 		s.runsCommand(), s.excludeCommand(), s.pauseCommand(), s.askedCommand(),
-		s.notifyCommand(), s.advisoryCommand(),
+		s.notifyCommand(), s.linksCommand(), s.advisoryCommand(),
 		s.filterCommand(),
 		s.sensorCommand(),
 		s.accountsCommand(), s.keysCommand(),

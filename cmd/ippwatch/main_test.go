@@ -69,7 +69,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_DATA_HOME", e.WorkDir+"/share")
 			e.Setenv("SOON", time.Now().AddDate(0, 3, 0).Format(time.DateOnly)) // a day to come
-			e.Setenv("SUDO_USER", "j.doe")                                      // who types it
+			e.Setenv("TODAY", time.Now().UTC().Format(time.DateOnly))
+			e.Setenv("SUDO_USER", "j.doe") // who types it
 			e.Values[onStage{}] = &stage{}
 			e.Defer(e.Values[onStage{}].(*stage).clear)
 			e.Values[apiOnStage{}] = &apiStage{}

@@ -121,14 +121,7 @@ func (s *street) metrics(ctx context.Context, f *metricsFlags) error {
 	}
 	o.Arms, o.ByArm = holdout.Percent > 0, f.by == "arm"
 	return s.read(ctx, func(h *house) error {
-		directory, err := s.whom(ctx, h, f.constituents, f.by == "constituent", "--by constituent")
-		if err != nil {
-			return err
-		}
-		if o.FirstLook, err = h.firstLook(ctx, s.view()); err != nil {
-			return err
-		}
-		report, simulated, err := h.measure(ctx, s.view(), o, sorter{by: f.by, directory: directory, holdout: holdout})
+		report, simulated, err := s.countMetrics(ctx, h, f, &o, holdout)
 		if err != nil {
 			return err
 		}
@@ -140,6 +133,19 @@ func (s *street) metrics(ctx context.Context, f *metricsFlags) error {
 		}
 		return s.showMetrics(&report, o)
 	})
+}
+
+// countMetrics counts what the flags ask for, and how many cases are of simulated
+// hosts.
+func (s *street) countMetrics(ctx context.Context, h *house, f *metricsFlags, o *tally.Options, holdout tally.Holdout) (report tally.Report, simulated int, err error) {
+	directory, err := s.whom(ctx, h, f.constituents, f.by == "constituent", "--by constituent")
+	if err != nil {
+		return report, 0, err
+	}
+	if o.FirstLook, err = h.firstLook(ctx, s.view()); err != nil {
+		return report, 0, err
+	}
+	return h.measure(ctx, s.view(), *o, sorter{by: f.by, directory: directory, holdout: holdout})
 }
 
 // measure counts the cases that a view sees, in groups; without a way to group

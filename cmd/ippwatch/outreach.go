@@ -130,15 +130,21 @@ func (s *street) officeNeeds(f *officeFlags, mail bool) error {
 }
 
 func (s *street) newOffice(ctx context.Context, h *house, f *officeFlags, mail bool) (*outreach.Office, error) {
+	if err := s.pass(ctx, h); err != nil {
+		return nil, err
+	}
+	return s.bareOffice(ctx, h, f, mail)
+}
+
+// bareOffice opens what outreach needs, and lets no time pass for the cases: a
+// page that is looked at changes nothing.
+func (s *street) bareOffice(ctx context.Context, h *house, f *officeFlags, mail bool) (*outreach.Office, error) {
 	rules := s.config.Outreach // orders about a message need none
 	if f.rules != "" {
 		var err error
 		if rules, err = f.readRules(); err != nil {
 			return nil, err
 		}
-	}
-	if err := s.pass(ctx, h); err != nil {
-		return nil, err
 	}
 	o := &outreach.Office{Store: h.store, Tracker: h.tracker(), Rules: &rules, View: s.view(), Now: s.now}
 	registry := people.NewRegistry(h.store)
@@ -154,20 +160,33 @@ func (s *street) newOffice(ctx context.Context, h *house, f *officeFlags, mail b
 	}
 	o.Texts = reading()
 	o.Observe = h.observe
+	if o.Pages = s.pages(); o.Pages.URL != "" && f.constituents != "" {
+		s.Note("mails have no link to a page: whose a page is comes from the constituents that were imported, and not from %s", f.constituents)
+		o.Pages = outreach.Pages{}
+	}
 	if !mail {
 		return o, nil
 	}
-	name, how := s.configFile+": mail", s.config.Mail
+	name, how := s.configFile+": mail", s.config.Letters()
 	if f.mail != "" {
 		name = f.mail
 		if how, err = readMailConfig(f.mail); err != nil {
 			return nil, err
 		}
+		with := s.config
+		with.Mail = how
+		how = with.Letters()
 	}
 	if o.Writer, o.Mailer, err = how.Open(os.Getenv); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return o, nil
+}
+
+// pages are where contacts look at their own cases; the zero value if nobody
+// serves them.
+func (s *street) pages() outreach.Pages {
+	return outreach.Pages{URL: s.config.Web.URL, Life: s.config.Web.Links}
 }
 
 func (f *officeFlags) readRules() (outreach.Rules, error) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,16 +15,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"ippwatch/archive"
+	"ippwatch/edition"
 	"ippwatch/exposure"
 	"ippwatch/people"
 	"ippwatch/report"
-	"ippwatch/rule"
 	"ippwatch/screen"
 	"ippwatch/store"
 )
 
 // unassigned is the name under which hosts of nobody are reported.
-const unassigned = "unassigned"
+const unassigned = edition.Unassigned
 
 type reportFlags struct {
 	kind, date, only, constituents, out string
@@ -54,6 +53,9 @@ holds what the type holds.`,
 			if err := f.check(); err != nil {
 				return err
 			}
+			if s.remote != nil {
+				return s.reportThere(ctx, f)
+			}
 			return s.read(ctx, func(h *house) error { return s.report(ctx, h, f) })
 		}),
 	}
@@ -74,7 +76,8 @@ holds what the type holds.`,
 	})
 	_ = cmd.MarkFlagFilename("constituents", "yaml", "yml")
 	_ = cmd.MarkFlagDirname("out")
-	return cmd
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return s.refuseThere(cmd, "constituents") }
+	return there(cmd)
 }
 
 func typeWords() []string {
@@ -159,51 +162,9 @@ func (s *street) reportDay(text string) (time.Time, error) {
 	return day, nil
 }
 
-// reportRows are the newest observations of the day, judged by the rules of
-// today, with the age of their cases. Silence does not take a host out of the
-// day's report: only an answer, or a refusal, outdates what was seen before.
+// reportRows are the rows of the day.
 func (s *street) reportRows(ctx context.Context, h *house, day time.Time) ([]report.Row, error) {
-	var rows []report.Row
-	from, to := archive.Day(day)
-	at := make(map[doorKey]int) // in rows
-	for r, err := range h.archive.Observations(ctx, s.view(), archive.Query{From: from, To: to}) {
-		if err != nil {
-			return nil, err
-		}
-		d := doorKey{r.Target(), r.Transport}
-		i, seen := at[d]
-		switch {
-		case !seen:
-			at[d] = len(rows)
-			rows = append(rows, report.Row{Observation: r.Observation})
-		case !r.Verdict.Inconclusive() || rows[i].Verdict.Inconclusive():
-			rows[i].Observation = r.Observation
-		}
-	}
-	for i := range rows {
-		rows[i].Findings = rule.Judge(&rows[i].Observation)
-	}
-	type span struct{ first, last time.Time }
-	ages := make(map[doorKey]span)
-	for e, err := range h.store.Exposures(ctx, s.view(), store.Filter{}) {
-		if err != nil {
-			return nil, err
-		}
-		d := door(e.Key)
-		age, ok := ages[d]
-		if !ok || e.FirstSeen.Before(age.first) {
-			age.first = e.FirstSeen
-		}
-		if e.LastSeen.After(age.last) {
-			age.last = e.LastSeen
-		}
-		ages[d] = age
-	}
-	for i := range rows {
-		age := ages[doorKey{rows[i].Target(), rows[i].Transport}]
-		rows[i].FirstSeen, rows[i].LastSeen = age.first, age.last
-	}
-	return report.Newest(rows), nil
+	return edition.Rows(ctx, s.view(), h.archive, h.store, day, archive.Query{})
 }
 
 // directory is who is responsible for what: by the file that was named, else by
@@ -234,14 +195,9 @@ func (s *street) shares(ctx context.Context, h *house, f *reportFlags, rows []re
 		if f.only != "" {
 			return nil, hint(usage("--for %s: no constituent is known", f.only), "name a file with --constituents, or import one: %s", s.again("constituents import FILE"))
 		}
-		return []report.Share{{Name: "all", Title: "All hosts", Rows: rows}}, nil
+		return edition.Shares(rows, nil), nil
 	}
-	dealt := report.Slice(rows, d.Names)
-	shares := []report.Share{{Name: unassigned, Title: "Hosts of no constituent", Rows: dealt.Unassigned}}
-	for _, c := range d.All() {
-		shares = append(shares, report.Share{Name: c.Name, Title: cmp.Or(c.Title, c.Name), Rows: dealt.By[c.Name]})
-	}
-	slices.SortFunc(shares, func(a, b report.Share) int { return cmp.Compare(a.Name, b.Name) })
+	shares := edition.Shares(rows, d)
 	if f.only == "" {
 		return shares, nil
 	}
@@ -313,10 +269,14 @@ func (s *street) writeAll(dir string, jobs []report.Job, cover report.Cover) err
 		}
 		files = append(files, written{filepath.Join(dir, name), j.Name, string(j.Type), n})
 	}
+	return s.showWritten(files, cover.Date)
+}
+
+func (s *street) showWritten(files []written, day time.Time) error {
 	return screen.Listing[written]{
 		Columns: []string{"rows", "constituent", "type", "file"},
 		Cells:   func(w written) []string { return []string{fmt.Sprint(w.Rows), w.Constituent, w.Type, w.File} },
-		Empty:   "nothing was found on " + cover.Date.Format(time.DateOnly) + "; no report was written",
+		Empty:   "nothing was found on " + day.Format(time.DateOnly) + "; no report was written",
 	}.Show(&s.Screen, files)
 }
 

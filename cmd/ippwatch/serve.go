@@ -249,8 +249,8 @@ func (d *daemonry) run(ctx context.Context) error {
 	<-ctx.Done() // without jobs the scheduler ends at once
 	end()
 	besides.Wait()
-	if d.pages != nil {
-		d.pages.Close()
+	if d.plant != nil {
+		d.plant.Close()
 	}
 	d.log.Info("ended")
 	return nil

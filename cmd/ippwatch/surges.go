@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	v1 "ippwatch/api/v1"
 	"ippwatch/archive"
 	"ippwatch/exposure"
 	"ippwatch/screen"
@@ -82,26 +83,23 @@ func (s *street) surges(ctx context.Context, h *house) ([]exposure.Alert, error)
 	return state.Alerts(s.now()), nil
 }
 
-// A surgeRow is an episode or a sign as it is shown.
-type surgeRow struct {
-	Kind    string         `json:"kind"` // "episode" or a sign
-	Episode *surge.Episode `json:"episode,omitempty"`
-	Sign    *surge.Finding `json:"sign,omitempty"`
-	Detail  string         `json:"detail"`
-	Step    string         `json:"step"`
+// surgeRows are the episodes that did not end longer ago, and the signs.
+func (s *street) surgeRows(state *surge.State, days int) []v1.Surge {
+	var rows []v1.Surge
+	for _, e := range state.Detector.Episodes(s.now().AddDate(0, 0, -days)) {
+		rows = append(rows, v1.Surge{Kind: "episode", Episode: &e, Detail: e.Detail(), Step: e.Step()})
+	}
+	for _, f := range state.Aims.Findings(s.now()) {
+		rows = append(rows, v1.Surge{Kind: string(f.Sign), Sign: &f, Detail: f.Detail(), Step: f.Step()})
+	}
+	return rows
 }
 
 func (s *street) showSurges(state *surge.State, days int) error {
-	var rows []surgeRow
-	for _, e := range state.Detector.Episodes(s.now().AddDate(0, 0, -days)) {
-		rows = append(rows, surgeRow{Kind: "episode", Episode: &e, Detail: e.Detail(), Step: e.Step()})
-	}
-	for _, f := range state.Aims.Findings(s.now()) {
-		rows = append(rows, surgeRow{Kind: string(f.Sign), Sign: &f, Detail: f.Detail(), Step: f.Step()})
-	}
-	err := screen.Listing[surgeRow]{
+	rows := s.surgeRows(state, days)
+	err := screen.Listing[v1.Surge]{
 		Columns: []string{"kind", "id", "class", "began", "ended", "observed", "expected", "sensors"},
-		Cells: func(r surgeRow) []string {
+		Cells: func(r v1.Surge) []string {
 			if f := r.Sign; f != nil {
 				return []string{r.Kind, f.Host, "", s.Stamp(f.Began), "", "", "", strings.Join(f.Sensors, " ")}
 			}

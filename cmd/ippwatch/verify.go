@@ -117,20 +117,23 @@ func (s *street) verify(ctx context.Context, h *house, f *verifyFlags, args []st
 	if err := f.check(); err != nil {
 		return nil, err
 	}
+	cases, err := s.toVerify(ctx, h, f, args)
+	if err != nil {
+		return nil, err
+	}
+	return s.verifyCases(ctx, h, f, cases, len(args) > 0)
+}
+
+// verifyCases looks at the cases; that one of those that were named cannot be
+// asked is an error.
+func (s *street) verifyCases(ctx context.Context, h *house, f *verifyFlags, cases []exposure.Exposure, named bool) ([]verify.Result, error) {
 	controls, err := parseDoors(f.controls)
 	if err != nil {
 		return nil, err
 	}
 	covered, err := s.covered(f.policy, f.running, f.from)
-	if err != nil {
+	if err != nil || len(cases) == 0 {
 		return nil, err
-	}
-	cases, err := s.toVerify(ctx, h, f, args)
-	if err != nil {
-		return nil, err
-	}
-	if len(cases) == 0 {
-		return nil, nil
 	}
 	name, text, scope, err := s.verifyScope(ctx, h, f.scan.scope)
 	if err != nil {
@@ -140,7 +143,7 @@ func (s *street) verify(ctx context.Context, h *house, f *verifyFlags, args []st
 	if err != nil {
 		return nil, err
 	}
-	if len(within) == 0 && len(args) > 0 {
+	if len(within) == 0 && named {
 		return nil, hint(fmt.Errorf("%s at %s is outside of %s, or excluded: nothing was asked", outside[0].Case(), verify.DoorOf(outside[0].Key), name),
 			"ippwatch scope check %s says what may be asked; another scope is named with --scope", shellWord(name))
 	}

@@ -8,26 +8,24 @@ import (
 
 	"github.com/spf13/cobra"
 
+	v1 "ippwatch/api/v1"
 	"ippwatch/enrich"
 	"ippwatch/screen"
 	"ippwatch/space"
 )
 
 // about is what ippwatch says of itself and of the data that it carries.
-type about struct {
-	Version    string `json:"version"`
-	Go         string `json:"go"`
-	System     string `json:"system"`
-	Countries  string `json:"countries"`  // date of the embedded country table
-	Registries string `json:"registries"` // date of the special-purpose registries
-}
+type about = v1.Version
 
 func aboutUs() about {
-	return about{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, enrich.Date().Format(time.DateOnly), space.SpecialDate()}
+	return about{
+		Version: version(), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH,
+		Countries: enrich.Date().Format(time.DateOnly), Registries: space.SpecialDate(),
+	}
 }
 
-// String is the short form, which --version prints.
-func (a about) String() string { return fmt.Sprintf("ippwatch %s, %s, %s", a.Version, a.Go, a.System) }
+// inShort is the short form, which --version prints.
+func inShort(a about) string { return fmt.Sprintf("ippwatch %s, %s, %s", a.Version, a.Go, a.System) }
 
 func (s *street) versionCommand() *cobra.Command {
 	return &cobra.Command{
@@ -43,7 +41,7 @@ func (s *street) versionCommand() *cobra.Command {
 					Cells:   func(a about) []string { return []string{a.Version, a.Go, a.System, a.Countries, a.Registries} },
 				}.ShowOne(&s.Screen, a)
 			}
-			fmt.Fprintln(s.Out, a)
+			fmt.Fprintln(s.Out, inShort(a))
 			fmt.Fprintf(s.Out, "countries   %s, IP Geolocation by DB-IP, https://db-ip.com (CC BY 4.0)\n", a.Countries)
 			fmt.Fprintf(s.Out, "registries  %s, IANA special-purpose addresses\n", a.Registries)
 			return nil

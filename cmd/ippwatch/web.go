@@ -10,8 +10,11 @@ import (
 
 	"ippwatch/access"
 	"ippwatch/answer"
+	"ippwatch/api/shadowserver"
 	"ippwatch/dashboard"
 	"ippwatch/gate"
+	"ippwatch/office"
+	"ippwatch/outreach"
 	"ippwatch/people"
 	"ippwatch/people/lease"
 	"ippwatch/plant"
@@ -46,19 +49,43 @@ func (s *street) newSite(h *house, log *slog.Logger) (*gate.Gate, error) {
 
 // parts puts the pages together. A part of the site has a line here.
 func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
-	site, err := web.New(web.Options{Store: h.store, Gate: g, Version: version(), Texts: s.config.Web.Texts})
+	site, err := web.New(web.Options{Store: h.store, Gate: g, Version: version(), Texts: s.config.Web.Texts, Generated: generated(s.data)})
 	if err != nil {
 		return nil, err
 	}
-	works, err := plant.Add(site, s.works(h, g.Log))
-	if err != nil {
-		return nil, err
-	}
-	s.pages = works
-	if err := dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()}); err != nil {
-		return nil, err
+	for _, add := range []func() error{
+		func() error { return s.addAPI(h, site) },
+		func() error {
+			return dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()})
+		},
+		func() error {
+			return shadowserver.Add(shadowserver.Options{Gate: g, Store: h.store, Archive: h.archive})
+		},
+		func() error { return s.addOwner(site, h, g) },
+		func() error { return office.Add(site, s.officeOptions(h)) },
+		func() (err error) { s.plant, err = plant.Add(site, s.works(h, g.Log)); return err },
+	} {
+		if err := add(); err != nil {
+			return nil, err
+		}
 	}
 	return site, site.Close()
+}
+
+// officeOptions are what the pages for cases and people need.
+func (s *street) officeOptions(h *house) office.Options {
+	return office.Options{
+		Store: h.store, Archive: h.archive, Tracker: h.tracker(), People: people.NewRegistry(h.store),
+		Outreach: func(ctx context.Context, mail bool) (*outreach.Office, error) {
+			switch {
+			case mail && len(s.config.Outreach.Rules) == 0:
+				return nil, office.ErrNoRules
+			case mail && s.config.Mail.Host == "":
+				return nil, office.ErrNoMail
+			}
+			return s.bareOffice(ctx, h, &officeFlags{}, mail)
+		},
+	}
 }
 
 // leases tells what a constituent has as a customer.

@@ -34,8 +34,35 @@ type town struct {
 	gate  *gate.Gate
 	now   time.Time
 	cases map[string]exposure.Exposure // by constituent
+	keys  map[string]string            // by the name that the matrix has for them
 	asked int
 	dir   string
+}
+
+// matrixKeys are the keys of the matrix: of an operator, whose role may do everything.
+var matrixKeys = []string{"read-key", "expired-key", "revoked-key"}
+
+// addKeys makes them.
+func (c *town) addKeys() {
+	c.t.Helper()
+	c.keys = make(map[string]string)
+	for _, name := range append([]string{"change-key"}, matrixKeys...) {
+		k := store.APIKey{Kind: store.KeyBearer, Label: name, Role: access.RoleOperator, Scopes: []access.Right{access.Read}}
+		if name == "change-key" {
+			k.Scopes = append(k.Scopes, access.Change, access.Answer)
+		}
+		if name == "expired-key" {
+			k.Expires = c.now.Add(-time.Minute)
+		}
+		k, secret, err := c.h.store.AddKey(c.t.Context(), k, "j.doe", c.now.Add(-time.Hour))
+		if err == nil && name == "revoked-key" {
+			err = c.h.store.RevokeKey(c.t.Context(), k.ID, "j.doe", c.now)
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.keys[name] = secret
+	}
 }
 
 // readers are who asks, by the name that the matrix has for them.
@@ -60,6 +87,11 @@ var placeOf = map[string]string{"customer-a": "198.51.100.10", "customer-b": "20
 const townPassword = "correct horse battery"
 
 func newTown(t *testing.T) *town {
+	return newTownOf(t, time.Now().UTC(), config.Default().Web, "customer-a", "customer-b")
+}
+
+// newTownOf is a town at a time, with some of the constituents.
+func newTownOf(t *testing.T, now time.Time, site gate.Config, names ...string) *town {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	st, err := store.Open(t.Context(), dir)
@@ -70,7 +102,7 @@ func newTown(t *testing.T) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &town{t: t, h: &house{st, ar}, now: time.Now().UTC(), cases: make(map[string]exposure.Exposure), dir: dir}
+	c := &town{t: t, h: &house{st, ar}, now: now, cases: make(map[string]exposure.Exposure), dir: dir}
 	t.Cleanup(func() {
 		if err := c.h.Close(); err != nil {
 			t.Error(err)
@@ -90,7 +122,8 @@ constituents:
 	}
 	var cases []exposure.Exposure
 	var doors []netip.AddrPort
-	for name, at := range placeOf {
+	for _, name := range names {
+		at := placeOf[name]
 		e := exposure.Exposure{
 			Key:      exposure.Key{Addr: netip.MustParseAddr(at), Transport: exposure.TCP, Port: 631, Rule: "open-ipp"},
 			Severity: exposure.High, Condition: exposure.Confirmed, Contact: exposure.NotContacted, Ruling: exposure.NoRuling, Cycle: 1,
@@ -106,16 +139,21 @@ constituents:
 		t.Fatal(err)
 	}
 	for _, r := range readers[1:] {
+		if r.constituent != "" && !slices.Contains(names, r.constituent) {
+			continue
+		}
 		if err := st.AddAccount(t.Context(), store.Account{Name: r.name, Role: r.role, Constituent: r.constituent}, townPassword, "j.doe", c.now); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s := &street{now: func() time.Time { return c.now }, config: config.Default(), data: dir}
+	s.config.Web = site
 	s.config.Web.Rate = 0 // the tests ask much from one place
 	if c.gate, err = s.newSite(c.h, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.pages.Close)
+	t.Cleanup(s.plant.Close)
+	c.addKeys()
 	return c
 }
 
@@ -145,7 +183,8 @@ var wildcard = regexp.MustCompile(`\{([a-z_]+)(\.\.\.)?\}`)
 func (c *town) path(pattern, constituent string) string {
 	k := c.cases[constituent]
 	fills := map[string]string{
-		"file": "none", "case": k.Case(), "address": k.Addr.String(), "constituent": constituent, "token": "none", "id": "none", "run": "none", "name": "none", "view": "map",
+		"file": "none", "case": k.Case(), "address": k.Addr.String(), "constituent": constituent, "token": "none", "id": "none", "method": "none",
+		"view": "map", "run": "none", "name": "none", "order": "approve",
 	}
 	return wildcard.ReplaceAllStringFunc(strings.Replace(pattern, "{$}", "", 1), func(w string) string {
 		name := wildcard.FindStringSubmatch(w)[1]
@@ -164,7 +203,9 @@ func (c *town) ask(route gate.Route, path, name string) *httptest.ResponseRecord
 	form := url.Values{}
 	r := httptest.NewRequestWithContext(c.t.Context(), route.Method, "http://ippwatch.test"+path, nil)
 	secret := make([]byte, 32)
-	if name == "public" {
+	if key := c.keys[name]; key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	} else if name == "public" {
 		r.AddCookie(&http.Cookie{Name: "csrf", Value: base64.RawURLEncoding.EncodeToString(secret)})
 		form.Set(gate.TokenField, csrfOf(secret))
 	} else {
@@ -210,6 +251,9 @@ func TestRoutes(t *testing.T) {
 		for _, reader := range readers {
 			fmt.Fprintf(&got, " %s=%s", reader.name, verdict(c.ask(route, c.path(route.Pattern, "customer-a"), reader.name)))
 		}
+		for _, key := range matrixKeys {
+			fmt.Fprintf(&got, " %s=%s", key, verdict(c.ask(route, c.path(route.Pattern, "customer-a"), key)))
+		}
 		got.WriteByte('\n')
 	}
 	if strings.Contains(got.String(), "=failed") {
@@ -253,6 +297,23 @@ func TestTheMatrixIsWhatTheRoutesSay(t *testing.T) {
 			}
 			if allowed != (got == "ok") {
 				t.Errorf("%s %s to %s: %s, the route says %t", route.Method, route.Pattern, reader.name, got, allowed)
+			}
+		}
+		for _, key := range matrixKeys {
+			// A key is for the API alone, has its scopes alone, and opens nothing when it
+			// is over, not even what is open to strangers.
+			want := "401"
+			switch {
+			case route.Kind == gate.Asset: // nobody is looked for behind it
+				want = "ok"
+			case key != "read-key" || route.Kind != gate.API && route.Kind != gate.Stream:
+			case !slices.Contains(route.Roles, access.RoleOperator) || route.Needs != access.Read:
+				want = "403"
+			default:
+				want = "ok"
+			}
+			if got := verdict(c.ask(route, c.path(route.Pattern, "customer-a"), key)); got != want {
+				t.Errorf("%s %s to the %s: %s, want %s", route.Method, route.Pattern, key, got, want)
 			}
 		}
 	}
@@ -354,6 +415,9 @@ func TestWhatEveryRouteSays(t *testing.T) {
 		}
 		if referrer := h.Get("Referrer-Policy"); referrer != "same-origin" && referrer != "no-referrer" {
 			t.Errorf("%s %s: Referrer-Policy = %q", route.Method, route.Pattern, referrer)
+		}
+		if referrer := h.Get("Referrer-Policy"); strings.Contains(route.Pattern, "{token") && referrer != "no-referrer" {
+			t.Errorf("%s %s has a secret in its address: Referrer-Policy = %q", route.Method, route.Pattern, referrer)
 		}
 	}
 }

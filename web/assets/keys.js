@@ -29,7 +29,15 @@
   const follow = (link) => { if (link) link.click(); return !!link; };
 
   const does = {
-    "/": () => { const q = document.getElementById("q"); q?.focus(); q?.select(); return !!q; },
+    "/": () => {
+      const q = document.getElementById("q");
+      if (!q) return false;
+      q.focus();
+      q.select();
+      // Screen keyboards and test drivers send the letter apart from its key.
+      q.addEventListener("beforeinput", (e) => { if (e.data === "/") e.preventDefault(); }, { once: true });
+      return true;
+    },
     "?": () => { open(); return true; },
     j: () => move(1),
     k: () => move(-1),

@@ -6,7 +6,7 @@
   const tell = (id) => {
     const all = [...boxes(id)], n = all.filter((b) => b.checked).length;
     const out = document.querySelector(`output[data-count="${id}"]`);
-    if (out) out.textContent = n === 0 ? "" : (n === 1 ? out.dataset.one : out.dataset.other).replace("{n}", n);
+    if (out) out.textContent = n === 0 ? "" : (n === 1 ? out.dataset.single : out.dataset.several).replace("{n}", n);
     const head = document.querySelector(`input[data-all="${id}"]`);
     if (head) {
       head.hidden = false;

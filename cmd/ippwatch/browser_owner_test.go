@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"ippwatch/exposure"
+)
+
+// TestBrowserOwner is what the owner of a shop does with the mail on a phone and
+// on a desk: open the link, read, press the button, close the door, press again.
+func TestBrowserOwner(t *testing.T) {
+	chromium(t)
+	e := openEstate(t)
+	st := e.open()
+	path, token := e.link()
+	b := startBrowser(t, e.base)
+	b.tab("owner-page", 1440, false, func(p *tab) {
+		p.open(path)
+		p.reads("h1", "A print service of yours answers the whole Internet")
+		p.fits("open")
+		p.do(chromedp.Click(chromedp.CSS(".tools a")))
+		p.reads("h1", "Ein Druckdienst von Ihnen antwortet dem ganzen Internet")
+		p.reads(".steps", "Jetzt noch einmal prüfen")
+		p.open(path + "/filter")
+		p.do(chromedp.SetValue(chromedp.CSS("#platform"), "nftables"), chromedp.Click(chromedp.CSS("main form button")))
+		p.reads("#made", "were read back and proven")
+		p.reads("#made pre", "127.0.0.1")
+		p.fits("filter")
+	})
+	b.tab("owner-page", 390, true, func(p *tab) {
+		p.open(path + "?lang=de")
+		p.reads("h1", "Ein Druckdienst von Ihnen")
+		if got := p.colours(); got != darkGround {
+			t.Errorf("the colours are %s", got)
+		}
+		p.fits("offen")
+		p.open(path + "/filter?lang=de&platform=routeros")
+		p.reads("#made", "zurückgelesen und bewiesen")
+		p.fits("filter")
+	})
+	b.tab("owner-answers", 390, false, func(p *tab) {
+		p.open(path)
+		p.do(chromedp.Click(chromedp.CSS(".ask summary")))
+		p.do(chromedp.SendKeys(chromedp.CSS(".ask input[name=reason]"), "It moved to the florist in May\r"))
+		p.reads("#now", "looks for the right one")
+		p.reads(".plea", "being read by a person")
+		p.fits("not-mine")
+		p.do(chromedp.Click(chromedp.CSS(".plea button")))
+		p.reads("#now", "is taken back")
+		p.do(chromedp.Click(chromedp.CSS(".quietly button")))
+		p.reads("h1", "We do not write to you any more")
+		p.fits("stopped")
+		p.do(chromedp.Click(chromedp.CSS("main form button")))
+		p.reads("#now", "We write to you again")
+	})
+	b.tab("owner-check", 390, false, func(p *tab) {
+		p.open(path)
+		p.fits("before")
+		// Nothing is loaded again from here on: what follows comes by itself.
+		p.do(chromedp.Click(chromedp.CSS("button.go")))
+		p.reads(".door [role=status]", "It is still open.")
+		p.fits("still-open")
+		e.condition(st, exposure.Confirmed)
+		e.close()
+		e.ageChecks()
+		p.open(path)
+		p.do(chromedp.Click(chromedp.CSS("button.go")))
+		p.reads(".door [role=status]", "It is closed.")
+		p.reads(".door .state", "closed when we looked")
+		p.fits("closed")
+		e.condition(st, exposure.OneClean)
+		e.history(st, "owner via link "+e.theLink(st).ID, "asked for a look at")
+		// What a page says elsewhere must not name where it was.
+		if referrer := evaluate[string](p, `document.querySelector('meta[name="referrer"]')?.content ?? ""`); referrer != "" {
+			t.Errorf("a policy in the page: %s", referrer)
+		}
+	})
+	b.tab("owner-over", 390, true, func(p *tab) {
+		e.exec("UPDATE links SET expires = ? WHERE contact = 'mail:owner@shop.example'", time.Now().Add(-time.Minute).UnixNano())
+		p.open(path)
+		p.reads("h1", "This link shows nothing any more")
+		p.fits("over")
+		p.do(chromedp.Click(chromedp.CSS("main form button")))
+		p.reads(".notice", "a new one is on its way")
+		p.open(linkOf(t, e.post.takes(t, "owner@shop.example", 2)))
+		p.reads("h1", "It looks closed; we look once more")
+		p.fits("closed-once")
+		p.open("/unsubscribe/" + fmt.Sprintf("%032d", 0))
+		p.reads("h1", "Stop our mails")
+		p.fits("unsubscribe")
+		p.do(chromedp.Click(chromedp.CSS("main form button")))
+		p.reads(".notice", "Done.")
+		p.forgive("status of " + fmt.Sprint(http.StatusNotFound))
+	})
+	b.tab("owner-moved", 1440, true, func(p *tab) {
+		fresh := linkOf(t, e.post.takes(t, "owner@shop.example", 2))
+		p.open(fresh)
+		p.reads("h1", "It looks closed")
+		runs := e.runs(st)
+		e.ageChecks()
+		e.run("constituents", "set", "corner-shop", "--remove-network", "127.0.0.1/32", "--network", "127.0.0.2/32")
+		p.do(chromedp.Click(chromedp.CSS(".door > form button")))
+		p.reads("h1", "This link shows nothing any more")
+		p.fits("moved")
+		if e.runs(st) != runs {
+			t.Error("an address that has moved was asked")
+		}
+		p.forgive("status of " + fmt.Sprint(http.StatusNotFound))
+	})
+	if log := e.daemon.String(); len(token) == 0 || strings.Contains(log, token) {
+		t.Error("the log has the token")
+	}
+}

@@ -1,0 +1,490 @@
+package office
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"iter"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"ippwatch/access"
+	"ippwatch/archive"
+	"ippwatch/exposure"
+	"ippwatch/gate"
+	"ippwatch/people"
+	"ippwatch/people/lease"
+	"ippwatch/rule"
+	"ippwatch/space"
+	"ippwatch/store"
+	"ippwatch/web"
+)
+
+// Bounds of what a page shows of one host.
+const (
+	maxProof   = 64 << 10 // bytes of evidence
+	maxVisits  = 200
+	visitsBack = 30 * 24 * time.Hour
+	// visitPatience is how long the visits of one address are looked for among
+	// those of all: the page says when that was not enough.
+	visitPatience = time.Second
+)
+
+// hostTable lists hosts that have cases.
+func hostTable() *web.Table {
+	return &web.Table{
+		Name: "hosts", Title: "hosts.title", Sort: "addr", Empty: "hosts.empty",
+		Columns: []web.Column{
+			{Name: "addr", Text: "hosts.addr", Head: true, Sorts: true},
+			{Name: "worst", Text: "hosts.worst"},
+			{Name: "cases", Text: "hosts.cases", Number: true},
+			{Name: "open", Text: "hosts.open", Number: true},
+			{Name: "country", Text: "cases.country"},
+			{Name: "asn", Text: "cases.asn", Number: true},
+			{Name: "hostname", Text: "hosts.hostname", Long: true},
+			{Name: "seen", Text: "cases.seen"},
+		},
+		Fields: []web.Field{
+			{Name: "net", Text: "cases.net", Kind: web.Words, Hint: "198.51.100.0/24"},
+			{Name: "country", Text: "cases.country", Kind: web.Words, Hint: "DE"},
+			{Name: "asn", Text: "cases.asn", Kind: web.Number, Hint: "64496"},
+			{Name: "severity", Text: "cases.severity", Kind: web.Many, Options: web.Choices("severity", exposure.Severities...)},
+		},
+	}
+}
+
+// hosts lists the hosts that have cases, in the order of addresses.
+func (d *desk) hosts(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
+	t := hostTable()
+	return d.site.List(w, r, v, "hosts", t, func(q web.Query) iter.Seq2[web.Row, error] {
+		return func(yield func(web.Row, error) bool) {
+			want, err := d.wanted(r, v, q)
+			if err != nil {
+				yield(web.Row{}, err)
+				return
+			}
+			want.Conditions, want.Rulings, want.Moved = nil, nil, true
+			want.Order, want.Size = store.CasesByAddr, 0
+			var h hostRow
+			for e, err := range d.Store.Cases(r.Context(), v.View, want) {
+				if err != nil {
+					yield(web.Row{}, err)
+					return
+				}
+				if h.cases > 0 && h.last.Addr != e.Addr {
+					if !yield(h.row(), nil) {
+						return
+					}
+					h = hostRow{}
+				}
+				h.add(e)
+			}
+			if h.cases > 0 {
+				yield(h.row(), nil)
+			}
+		}
+	}, nil)
+}
+
+// A hostRow is the cases of one host.
+type hostRow struct {
+	last        exposure.Exposure
+	worst       exposure.Severity
+	cases, open int
+	seen        time.Time
+}
+
+func (h *hostRow) add(e exposure.Exposure) {
+	h.last = e
+	h.cases++
+	if e.Work() {
+		h.open++
+		if h.worst == "" || e.Severity.Rank() < h.worst.Rank() {
+			h.worst = e.Severity
+		}
+	}
+	if e.LastSeen.After(h.seen) {
+		h.seen = e.LastSeen
+	}
+}
+
+func (h *hostRow) row() web.Row {
+	worst := web.Cell{Value: ""}
+	if h.worst != "" {
+		worst = web.Cell{Value: string(h.worst), Key: "severity." + string(h.worst), Badge: string(h.worst)}
+	}
+	addr := h.last.Addr.String()
+	return web.Row{ID: addr, After: store.CaseMark(&h.last), Cells: []web.Cell{
+		{Value: addr, Link: hostLink(addr), Code: true},
+		worst,
+		{Value: h.cases},
+		{Value: h.open},
+		{Value: h.last.Where.Country},
+		{Value: h.last.Where.ASN},
+		{Value: h.last.Where.Hostname},
+		{Value: h.seen},
+	}}
+}
+
+// A hostFile is all that is known of one address.
+type hostFile struct {
+	Addr         string
+	Where        exposure.Where
+	Cases        []web.Row
+	Open         int64
+	Observations *web.Listing
+	Visits       []visitRow
+	VisitsCut    bool
+	Messages     []store.Delivery
+	Whose        []people.Reason
+	Contacts     []reach
+	Customer     lease.Holder
+	At           string
+	Exclusions   []store.Exclusion
+	Holds        []exposure.Hold
+	Filters      []exposure.Transition
+	Proof        *evidence
+	Staff        bool
+}
+
+// A reach is a contact, and whether a message may go there.
+type reach struct {
+	Constituent string
+	exposure.Recipient
+	Via    string
+	Usable bool
+	Why    string
+}
+
+// A visitRow is a visit, and how the strangers's first packet began.
+type visitRow struct {
+	exposure.Visit
+	Proof *evidence
+}
+
+// An evidence is what was heard, as text and as bytes: whatever a stranger sent
+// stands there escaped.
+type evidence struct {
+	ID       string
+	At       time.Time
+	Probe    string
+	Verdict  string
+	Findings []exposure.Finding
+	Text     string
+	Hex      string
+	Cut      bool
+}
+
+func single(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
+// proofOf shows an observation whole, up to a bound.
+func proofOf(o *exposure.Observation) (*evidence, error) {
+	kept := *o
+	if kept.Findings == nil {
+		kept.Findings = rule.Judge(o)
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(&kept); err != nil {
+		return nil, err
+	}
+	e := &evidence{ID: string(o.ID), At: o.Observed, Probe: string(o.Probe), Verdict: string(o.Verdict), Findings: kept.Findings}
+	e.Text, e.Cut = visible(b.Bytes())
+	return e, nil
+}
+
+// visible returns bytes as text in which nothing moves the cursor or the
+// direction of reading, up to a bound.
+func visible(b []byte) (string, bool) {
+	cut := len(b) > maxProof
+	if cut {
+		b = b[:maxProof]
+	}
+	return web.Visible(string(b)), cut
+}
+
+// lastProof is the last sighting of a case, when it is kept here.
+func (d *desk) lastProof(r *http.Request, v *gate.Visit, e *exposure.Exposure) (*evidence, error) {
+	q := archive.Query{From: e.LastSeen, To: e.LastSeen.Add(time.Second), Addr: single(e.Addr), Transport: e.Transport}
+	for rec, err := range d.Archive.Observations(r.Context(), v.View, q) {
+		if err != nil {
+			return nil, err
+		}
+		if rec.ID == e.Last {
+			return proofOf(&rec.Observation)
+		}
+	}
+	return nil, nil //nolint:nilnil // of another machine, or forgotten
+}
+
+func (d *desk) host(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
+	p, err := space.Parse(r.PathValue("address"))
+	if err != nil || !p.IsSingleIP() || !whole(v) && !v.View.Host(p.Addr()) {
+		return gate.NotFound
+	}
+	addr := p.Addr()
+	f := &hostFile{Addr: addr.String(), Staff: whole(v)}
+	t := observationTable()
+	f.Observations, err = d.site.Listing(r, t, d.observations(r, v, addr))
+	if err != nil {
+		return err
+	}
+	if f.Observations.Format != "" {
+		return d.site.Export(w, r, v, t, f.Observations.Query, d.observations(r, v, addr))
+	}
+	lang := d.site.Language(r, v)
+	for e, err := range d.Store.Exposures(r.Context(), v.View, store.Filter{Prefix: p, Moved: true}) {
+		if err != nil {
+			return err
+		}
+		f.Cases = append(f.Cases, d.caseRow(lang, &e))
+		f.Where = e.Where
+		if e.Work() {
+			f.Open++
+		}
+	}
+	for _, part := range []func(*http.Request, *gate.Visit, netip.Addr, *hostFile) error{d.hostEvidence, d.hostVisits, d.hostPeople, d.hostOrders} {
+		if err := part(r, v, addr, f); err != nil {
+			return err
+		}
+	}
+	if !f.Staff && len(f.Cases) == 0 && len(f.Observations.Rows) == 0 && f.Proof == nil {
+		return gate.NotFound
+	}
+	return d.site.Page(w, r, v, "host", f)
+}
+
+// observationTable lists what was observed at one host.
+func observationTable() *web.Table {
+	return &web.Table{
+		Name: "observations", Title: "host.observations", Sort: "-time", Empty: "host.no_observations", Limit: 25, Key: "o",
+		Columns: []web.Column{
+			{Name: "time", Text: "host.time", Head: true},
+			{Name: "source", Text: "host.source"},
+			{Name: "door", Text: "host.door"},
+			{Name: "probe", Text: "host.probe"},
+			{Name: "verdict", Text: "host.verdict"},
+			{Name: "findings", Text: "host.findings", Long: true},
+			{Name: "run", Text: "host.run"},
+			{Name: "id", Text: "host.raw"},
+			{Name: "reason", Export: true},
+			{Name: "vantage", Export: true},
+		},
+	}
+}
+
+// observations yields those of one address, the last first.
+func (d *desk) observations(r *http.Request, v *gate.Visit, addr netip.Addr) web.Rows {
+	return func(q web.Query) iter.Seq2[web.Row, error] {
+		return func(yield func(web.Row, error) bool) {
+			behind := q.After == ""
+			for rec, err := range d.Archive.History(r.Context(), v.View, addr, 0) {
+				if err != nil {
+					yield(web.Row{}, err)
+					return
+				}
+				if !behind {
+					behind = string(rec.ID) == q.After
+					continue
+				}
+				if !yield(observationRow(&rec, whole(v)), nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func observationRow(rec *archive.Record, staff bool) web.Row {
+	run := web.Cell{Value: rec.Run}
+	if staff && rec.Source == exposure.Scan && rec.Run != "" {
+		run.Link = "/scans/" + rec.Run
+	}
+	where := netip.AddrPortFrom(rec.Addr, rec.Port).String() + "/" + string(rec.Transport)
+	return web.Row{ID: string(rec.ID), Cells: []web.Cell{
+		{Value: rec.Observed},
+		{Value: string(rec.Source)},
+		{Value: where, Code: true},
+		{Value: string(rec.Probe)},
+		{Value: string(rec.Verdict)},
+		{Value: rec.Tags},
+		run,
+		{Value: string(rec.ID), Key: "host.show", Link: hostLink(rec.Addr.String()) + "?raw=" + string(rec.ID) + "#evidence"},
+		{Value: rec.Reason},
+		{Value: rec.Vantage},
+	}}
+}
+
+// hostEvidence shows the observation that was asked for, or the last one.
+func (d *desk) hostEvidence(r *http.Request, v *gate.Visit, addr netip.Addr, f *hostFile) error {
+	wanted := r.URL.Query().Get("raw")
+	for rec, err := range d.Archive.History(r.Context(), v.View, addr, 0) {
+		if err != nil {
+			return err
+		}
+		if wanted != "" && string(rec.ID) != wanted {
+			continue
+		}
+		if f.Where.Country == "" {
+			f.Where = rec.Where
+		}
+		f.Proof, err = proofOf(&rec.Observation)
+		return err
+	}
+	if wanted != "" {
+		return gate.NotFound
+	}
+	return nil
+}
+
+// hostVisits finds the visits of the address at our sensors.
+func (d *desk) hostVisits(r *http.Request, v *gate.Visit, addr netip.Addr, f *hostFile) error {
+	view := v.View
+	if whole(v) { // only what concerns the address
+		view = access.View{Who: v.Who, Tier: access.Constituent, Networks: []netip.Prefix{single(addr)}, At: v.At}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), visitPatience)
+	defer cancel()
+	for visit, err := range d.Archive.Visits(ctx, view, archive.VisitQuery{From: v.At.Add(-visitsBack)}) {
+		if err != nil {
+			if ctx.Err() != nil && r.Context().Err() == nil {
+				f.VisitsCut = true
+				break
+			}
+			return err
+		}
+		if visit.Addr.Unmap() != addr {
+			continue
+		}
+		row := visitRow{Visit: visit}
+		if len(visit.Payload) > 0 {
+			row.Proof = &evidence{ID: string(visit.ID), Hex: hex.Dump(visit.Payload[:min(len(visit.Payload), 2048)])}
+			row.Proof.Text, row.Proof.Cut = visible(visit.Payload)
+		}
+		if f.Visits = append(f.Visits, row); len(f.Visits) > maxVisits {
+			f.Visits, f.VisitsCut = f.Visits[1:], true
+		}
+	}
+	slices.Reverse(f.Visits)
+	return nil
+}
+
+// told is what was sent about one case of an address, or about all of them.
+func (d *desk) told(ctx context.Context, addr netip.Addr, of ...exposure.Key) ([]store.Delivery, error) {
+	all, err := d.Store.Deliveries(ctx, []netip.Addr{addr})
+	if err != nil {
+		return nil, err
+	}
+	if len(of) > 0 {
+		all = slices.DeleteFunc(all, func(x store.Delivery) bool { return !slices.Contains(of, x.Key) })
+	}
+	slices.SortStableFunc(all, func(a, b store.Delivery) int { return b.Planned.Compare(a.Planned) })
+	return all, nil
+}
+
+// hostPeople says whose the host is and why, and whose it was at a time.
+func (d *desk) hostPeople(r *http.Request, v *gate.Visit, addr netip.Addr, f *hostFile) error {
+	if !f.Staff {
+		return nil
+	}
+	ctx, at := r.Context(), v.At
+	if text := r.URL.Query().Get("at"); text != "" {
+		var err error
+		if at, err = lease.ParseTime(text); err != nil {
+			return gate.Bad("at: want a time such as 2026-11-23 09:30, in UTC")
+		}
+		f.At = text
+	}
+	if f.Where.Country == "" && d.Where != nil {
+		f.Where = d.Where(addr)
+	}
+	dir, err := d.People.Directory(ctx, v.View)
+	if err != nil {
+		return err
+	}
+	f.Whose = dir.Explain(addr, f.Where)
+	for _, told := range f.Whose {
+		for _, c := range told.Constituent.Contacts {
+			ok, why := people.Usable(c)
+			f.Contacts = append(f.Contacts, reach{told.Name, c, "", ok, why})
+		}
+	}
+	marks, err := d.People.Statuses(ctx, v.View)
+	if err != nil {
+		return err
+	}
+	found, err := d.Store.Lookups(ctx, v.View, addr)
+	if err != nil {
+		return err
+	}
+	for _, l := range found {
+		if l.Contact == nil {
+			continue
+		}
+		c := people.Marked(*l.Contact, marks)
+		ok, why := people.Usable(c)
+		if !l.Expires.IsZero() && !v.At.Before(l.Expires) {
+			ok, why = false, "has expired"
+		}
+		f.Contacts = append(f.Contacts, reach{"", c, l.Via, ok, why})
+	}
+	if f.Customer, err = lease.NewCustomers(d.Store, v.View, nil).Who(ctx, addr, at); err != nil {
+		return err
+	}
+	f.Messages, err = d.told(ctx, addr)
+	return err
+}
+
+// hostOrders are what names the host: exclusions, holds, and the filters that
+// closed a case of it.
+func (d *desk) hostOrders(r *http.Request, v *gate.Visit, addr netip.Addr, f *hostFile) error {
+	if !f.Staff {
+		return nil
+	}
+	all, err := d.Store.Exclusions(r.Context(), v.View)
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		if sameNet(x.Prefix, addr) {
+			f.Exclusions = append(f.Exclusions, x)
+		}
+	}
+	holds, err := d.Store.Holds(r.Context(), v.View)
+	if err != nil {
+		return err
+	}
+	for _, h := range holds {
+		if h.Prefix.IsValid() && sameNet(h.Prefix, addr) {
+			f.Holds = append(f.Holds, h)
+		}
+	}
+	for e, err := range d.Store.Exposures(r.Context(), v.View, store.Filter{Prefix: single(addr), Moved: true}) {
+		if err != nil {
+			return err
+		}
+		for t, err := range d.Store.Transitions(r.Context(), v.View, store.Span{Key: e.Key}) {
+			if err != nil {
+				return err
+			}
+			if t.Axis == exposure.AxisCondition && t.To == string(exposure.Filtered) {
+				f.Filters = append(f.Filters, t)
+			}
+		}
+	}
+	return nil
+}
+
+// notThere reports whether the error says that there is no such thing.
+func notThere(err error) bool {
+	return errors.Is(err, store.ErrNoExposure) || errors.Is(err, store.ErrNoMessage)
+}

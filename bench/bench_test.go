@@ -49,7 +49,7 @@ func TestWrongUse(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"a measurement that is none", []string{"-only", "all"}, `-only "all": want grab, scan, silent, archive, desk, sensor`},
+		{"a measurement that is none", []string{"-only", "all"}, `-only "all": want grab, scan, silent, archive, desk, sensor, dashboard, web`},
 		{"an argument", []string{"grab"}, `"grab": only flags are understood`},
 		{"more hosts than the network has", []string{"-hosts", "65537"}, "-hosts 65537: want 1 to 65536"},
 		{"no round", []string{"-rounds", "0"}, "-rounds 0: want 1 to 20"},

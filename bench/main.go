@@ -56,6 +56,7 @@ type options struct {
 	Packets  int    // that a sensor is sent, of each size
 	Size     int    // of them, for a worker
 	Port     uint16 // of the farm, or of a sensor
+	Readers  int    // of the pages
 }
 
 // run measures what the arguments ask for.
@@ -71,6 +72,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	fl.IntVar(&o.Packets, "packets", 3_000_000, "packets that a sensor is sent, of each size")
 	fl.StringVar(&o.Ippwatch, "ippwatch", "", "the binary to measure end to end; built when not given")
 	fl.StringVar(&o.Profile, "profile", "", "directory to write the CPU profiles of grab, silent, archive and sensor into")
+	fl.IntVar(&o.Readers, "readers", 500, "readers of the pages")
 	only := fl.String("only", "", "one of "+strings.Join(benchNames(), ", "))
 	limit := fl.Duration("limit", 10*time.Minute, "give up after this time")
 	if err := fl.Parse(args); err != nil {
@@ -118,6 +120,8 @@ func (o options) check(only string, rest []string) error {
 		return fmt.Errorf("-flight %d: want 1 to %d", o.Flight, mostHosts)
 	case o.Rounds < 1 || o.Rounds > mostRounds:
 		return fmt.Errorf("-rounds %d: want 1 to %d", o.Rounds, mostRounds)
+	case o.Readers < 1 || o.Readers > 50_000:
+		return fmt.Errorf("-readers %d: want 1 to 50000", o.Readers)
 	case o.Silent < fewSilent || o.Silent > 1<<24:
 		return fmt.Errorf("-silent %d: want %d to %d", o.Silent, fewSilent, 1<<24)
 	case o.Packets < 1000 || o.Packets > 1<<24:
@@ -143,6 +147,7 @@ var benches = []bench{
 	{"desk", deskTitle, measureDesk},
 	{"sensor", sensorTitle, measureSensor},
 	{"dashboard", dashboardTitle, measureDashboard},
+	{"web", webTitle, measureWeb},
 }
 
 func benchNames() []string {

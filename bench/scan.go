@@ -23,20 +23,33 @@ func scanTitle(o options) string {
 
 // measureScan builds the binary that users get, and measures that.
 func measureScan(ctx context.Context, o options) (figures []figure, err error) {
-	if o.Ippwatch == "" {
-		dir, err := os.MkdirTemp("", "ippwatch-bench-")
-		if err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(dir)
-		o.Ippwatch = filepath.Join(dir, "ippwatch")
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", o.Ippwatch, "ippwatch/cmd/ippwatch")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("build ippwatch: %w\n%s", err, out)
-		}
+	end, err := built(ctx, &o)
+	if err != nil {
+		return nil, err
 	}
+	defer end()
 	return rounds(ctx, "scan", o)
+}
+
+// built builds the binary, unless the user has named one; the function that it
+// returns removes it again.
+func built(ctx context.Context, o *options) (end func(), err error) {
+	if o.Ippwatch != "" {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "ippwatch-bench-")
+	if err != nil {
+		return nil, err
+	}
+	end = func() { _ = os.RemoveAll(dir) } // what is left is in the directory for that
+	o.Ippwatch = filepath.Join(dir, "ippwatch")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", o.Ippwatch, "ippwatch/cmd/ippwatch")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		end()
+		return nil, fmt.Errorf("build ippwatch: %w\n%s", err, out)
+	}
+	return end, nil
 }
 
 // refusal measures how long a handshake lasts with a farm, which offers no TLS:

@@ -160,6 +160,10 @@ func (g *Gate) serve(w *answer, r *http.Request, v *Visit) error {
 		r = r.WithContext(ctx)
 		w.stream = true
 		_ = http.NewResponseController(w.ResponseWriter).SetReadDeadline(time.Time{}) // a test's writer has none
+	} else {
+		ctx, cancel := context.WithTimeout(r.Context(), servePatience)
+		defer cancel()
+		r = r.WithContext(ctx)
 	}
 	if route.MaxBody > 0 || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		limit := route.maxBody()
@@ -261,8 +265,13 @@ func (g *Gate) view(ctx context.Context, v *Visit) (access.View, error) {
 	return view, err
 }
 
+// lookPatience is how long a page waits until the look at it is written down.
+const lookPatience = 2 * time.Second
+
 // note writes down a change that the handler does not write down itself, and a
-// look at personal data. What cannot be written down does not happen.
+// look at personal data. What cannot be written down does not happen; but who
+// must act because the disk is full has to see what there is: then the log has
+// the look, and the log alone.
 func (g *Gate) note(r *http.Request, v *Visit) error {
 	did := store.Action{At: v.At, Who: v.name(), Detail: r.Method + " " + v.Route.shown(r)}
 	switch {
@@ -270,10 +279,22 @@ func (g *Gate) note(r *http.Request, v *Visit) error {
 		did.What = "change"
 	case v.Route.Personal && v.Role != access.RolePublic:
 		did.What = "look"
+		return g.noteLook(r.Context(), v, did)
 	default:
 		return nil
 	}
 	return g.Keeper.Record(r.Context(), did)
+}
+
+func (g *Gate) noteLook(ctx context.Context, v *Visit, did store.Action) error {
+	soon, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
+	err := g.Keeper.Record(soon, did)
+	if store.TroubleOf(err) == store.NoTrouble && (ctx.Err() != nil || soon.Err() == nil) {
+		return err
+	}
+	g.Log.Warn("the audit log cannot be written: here is the look", "request", v.ID, "who", did.Who, "detail", did.Detail, "err", err.Error())
+	return nil
 }
 
 // rescue catches a panic. An answer that had begun is broken off, so that nobody
@@ -342,7 +363,7 @@ func (g *Gate) fail(w *answer, r *http.Request, v *Visit, err error) {
 	switch {
 	case p.Status == http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="ippwatch"`)
-	case p.Status == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "":
+	case (p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable) && w.Header().Get("Retry-After") == "":
 		w.Header().Set("Retry-After", "10")
 	}
 	w.Header().Set("Cache-Control", "no-store")

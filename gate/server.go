@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -20,6 +21,7 @@ const (
 	headerPatience = 10 * time.Second
 	readPatience   = 60 * time.Second
 	writePatience  = 60 * time.Second
+	servePatience  = 50 * time.Second // and then there is time to say so
 	idlePatience   = 2 * time.Minute
 	drainPatience  = 10 * time.Second
 	maxHeader      = 32 << 10
@@ -47,7 +49,8 @@ func (g *Gate) Run(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes: maxHeader, BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog: slog.NewLogLogger(g.Log.Handler(), slog.LevelDebug),
 	}
-	crowd := &crowd{Listener: l, from: make(map[prefix]int), trusted: g.trusted}
+	crowd := newCrowd(l, g.trusted)
+	server.ConnState = crowd.note
 	done := make(chan error, 1)
 	go func() {
 		if pair == nil {
@@ -152,7 +155,9 @@ func stampOf(files Pair) (string, error) {
 	return b.String(), nil
 }
 
-// A crowd is a listener that lets nobody hold all connections.
+// A crowd is a listener that lets nobody hold all connections. When there are too
+// many, the one goes that has asked for nothing the longest: who opens thousands
+// and sends half a header pushes out his own.
 type crowd struct {
 	net.Listener
 	trusted func(netip.Addr) bool
@@ -160,50 +165,113 @@ type crowd struct {
 	mu   sync.Mutex // guards what follows
 	n    int
 	from map[prefix]int
+	idle list.List // of *member, the longest idle first
 }
 
-// Accept returns the next connection that fits; others are closed at once.
+func newCrowd(l net.Listener, trusted func(netip.Addr) bool) *crowd {
+	return &crowd{Listener: l, trusted: trusted, from: make(map[prefix]int)}
+}
+
+// Accept returns the next connection that there is room for; others are closed at
+// once.
 func (c *crowd) Accept() (net.Conn, error) {
 	for {
 		conn, err := c.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		at, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-		addr := at.Addr().Unmap().WithZone("")
-		who := near(addr)
-		c.mu.Lock()
-		ok := c.n < maxConns && (c.from[who] < maxConnsFrom || c.trusted(addr))
-		if ok {
-			c.n++
-			c.from[who]++
-		}
-		c.mu.Unlock()
-		if ok {
-			return &member{Conn: conn, leave: func() { c.leave(who) }}, nil
+		if m := c.let(conn); m != nil {
+			return m, nil
 		}
 		_ = conn.Close() // there is nothing to lose
 	}
 }
 
-func (c *crowd) leave(who prefix) {
+func (c *crowd) let(conn net.Conn) *member {
+	at, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
+	addr := at.Addr().Unmap().WithZone("")
+	m := &member{Conn: conn, crowd: c, who: near(addr)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.from[m.who] >= maxConnsFrom && !c.trusted(addr) && !c.push(func(o *member) bool { return o.who == m.who }) {
+		return nil
+	}
+	if c.n >= maxConns && !c.push(func(*member) bool { return true }) {
+		return nil
+	}
+	c.n++
+	c.from[m.who]++
+	m.place = c.idle.PushBack(m)
+	return m
+}
+
+// push closes the connection that has been idle the longest, of those that are
+// meant. c.mu is held.
+func (c *crowd) push(meant func(*member) bool) bool {
+	for e := c.idle.Front(); e != nil; e = e.Next() {
+		if m := e.Value.(*member); meant(m) {
+			c.leave(m)
+			_ = m.Conn.Close() // its server finds out
+			return true
+		}
+	}
+	return false
+}
+
+// leave counts a connection no longer. c.mu is held.
+func (c *crowd) leave(m *member) {
+	if m.left {
+		return
+	}
+	m.left = true
+	if m.place != nil {
+		c.idle.Remove(m.place)
+		m.place = nil
+	}
 	c.n--
-	if c.from[who]--; c.from[who] == 0 {
-		delete(c.from, who)
+	if c.from[m.who]--; c.from[m.who] == 0 {
+		delete(c.from, m.who)
+	}
+}
+
+// note is told by the server what its connections do.
+func (c *crowd) note(conn net.Conn, state http.ConnState) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	m, ok := conn.(*member)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m.left {
+		return
+	}
+	switch {
+	case state == http.StateActive && m.place != nil:
+		c.idle.Remove(m.place)
+		m.place = nil
+	case state == http.StateIdle && m.place == nil:
+		m.place = c.idle.PushBack(m)
 	}
 }
 
 // A member is a connection that is counted until it closes.
 type member struct {
 	net.Conn
-	once  sync.Once
-	leave func()
+	crowd *crowd
+	who   prefix
+
+	// The crowd's mutex guards what follows.
+	left  bool
+	place *list.Element // among the idle; nil: it is served
 }
 
 // Close closes the connection.
 func (m *member) Close() error {
-	m.once.Do(m.leave)
+	m.crowd.mu.Lock()
+	m.crowd.leave(m)
+	m.crowd.mu.Unlock()
 	return m.Conn.Close()
 }

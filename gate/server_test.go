@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -259,29 +260,78 @@ func TestWhatHasBegunEnds(t *testing.T) {
 	})
 }
 
-// TestACrowd holds that one address cannot take all connections.
+// TestACrowd holds that one address cannot take all connections: what it has
+// over its share pushes out what it had first, and nobody else's.
 func TestACrowd(t *testing.T) {
 	served(t, []Route{public("GET", "/", Page, hello)}, func(t *testing.T, h *hall, _ func()) {
-		var conns []net.Conn
-		for i := range maxConnsFrom {
-			conns = append(conns, h.come(fmt.Sprintf("[2001:db8::%x]:1", i+1)))
+		neighbour := h.come("192.0.2.1:1")
+		for i := range 3 * maxConnsFrom {
+			c := h.come(fmt.Sprintf("[2001:db8::%x]:1", i+1))
+			go func() { _, _ = io.WriteString(c, "GET / HTTP/1.1\r\n") }() // half a header
 		}
-		if took := closedAfter(h.come("[2001:db8::ffff]:1")); took != 0 {
-			t.Errorf("one too many of a /64 is closed after %s", took)
+		if got := ask(h.come("[2001:db8::ffff]:1")); got != "hello" {
+			t.Errorf("one more of the /64 gets %q", got)
 		}
-		other := h.come("192.0.2.1:1")
-		_, _ = io.WriteString(other, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-		if b, _ := io.ReadAll(other); !bytes.HasSuffix(b, []byte("hello")) {
-			t.Errorf("another gets %q", b)
+		if got := ask(neighbour); got != "hello" {
+			t.Errorf("who came before them gets %q", got)
 		}
-		for _, c := range conns {
-			_ = c.Close()
+	})
+}
+
+// ask asks once and returns the answer.
+func ask(c net.Conn) string {
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	b, _ := io.ReadAll(c)
+	_, body, _ := strings.Cut(string(b), "\r\n\r\n")
+	return body
+}
+
+// TestACrowdOfAllTheWorld holds that ten thousand that do nothing, from as many
+// networks, keep nobody out.
+func TestACrowdOfAllTheWorld(t *testing.T) {
+	served(t, []Route{public("GET", "/", Page, hello)}, func(t *testing.T, h *hall, _ func()) {
+		var closed atomic.Int64
+		for i := range 10_000 {
+			c := h.come(fmt.Sprintf("10.%d.%d.1:1", i/250, i%250))
+			go func() { _, _ = io.Copy(io.Discard, c); closed.Add(1) }()
+			if i%1000 == 0 {
+				if got := ask(h.come("192.0.2.1:1")); got != "hello" {
+					t.Errorf("behind %d others somebody gets %q", i, got)
+				}
+			}
 		}
 		synctest.Wait()
-		again := h.come("[2001:db8::1]:1")
-		_, _ = io.WriteString(again, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-		if b, _ := io.ReadAll(again); !bytes.HasSuffix(b, []byte("hello")) {
-			t.Errorf("when they are gone it gets %q", b)
+		if got := closed.Load(); got != 10_000-maxConns {
+			t.Errorf("%d connections were closed, want all but %d", got, maxConns)
+		}
+		time.Sleep(headerPatience + time.Second)
+		synctest.Wait()
+		if got := closed.Load(); got != 10_000 {
+			t.Errorf("after %s %d are closed, want all", headerPatience, got)
+		}
+	})
+}
+
+// TestACrowdAtWork holds that who is served is not pushed out.
+func TestACrowdAtWork(t *testing.T) {
+	slow := func(w http.ResponseWriter, r *http.Request, v *Visit) error {
+		time.Sleep(5 * time.Second)
+		return hello(w, r, v)
+	}
+	served(t, []Route{public("GET", "/", Page, slow)}, func(t *testing.T, h *hall, _ func()) {
+		got := make(chan string, maxConnsFrom)
+		for range maxConnsFrom {
+			c := h.come("192.0.2.1:1")
+			go func() { got <- ask(c) }()
+		}
+		synctest.Wait()
+		if took := closedAfter(h.come("192.0.2.1:1")); took != 0 {
+			t.Errorf("one too many is closed after %s", took)
+		}
+		for range maxConnsFrom {
+			if one := <-got; one != "hello" {
+				t.Fatalf("one that was served gets %q", one)
+			}
 		}
 	})
 }

@@ -27,9 +27,10 @@ const (
 	NoTrouble Trouble = ""
 )
 
-// TroubleOf tells which trouble an error is about; NoTrouble for any other.
+// TroubleOf tells which trouble an error is about, of this database or of any
+// other of SQLite; NoTrouble for any other error.
 func TroubleOf(err error) Trouble {
-	if h, ok := errors.AsType[*hinted](err); ok {
+	if h, ok := errors.AsType[*hinted](explain(err)); ok {
 		return h.trouble
 	}
 	return NoTrouble
@@ -55,7 +56,7 @@ func explain(err error) error {
 	switch e.Code() & 0xff { // the primary code: https://sqlite.org/rescode.html
 	case sqlite3.SQLITE_FULL:
 		return &hinted{err, "free some space on the disk; what was written before is whole", Full}
-	case sqlite3.SQLITE_BUSY:
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return &hinted{err, "another process holds the database; is a backup tool or an sqlite3 shell at it?", Busy}
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return &hinted{err, "restore the last backup into a new directory: ippwatch restore FILE --data DIR", Damaged}

@@ -101,12 +101,30 @@ func (s *Store) Session(ctx context.Context, token string, life Life, at time.Ti
 		return Session{}, Account{}, fmt.Errorf("read session: %w", explain(err))
 	}
 	if at.Sub(row.Seen.Time) >= seenEvery {
-		// A use of a session is no change by anybody: it is not in the audit log.
-		err = s.change(ctx, "note session", func(q *Queries) error {
-			return q.seeSession(ctx, seeSessionParams{Token: hash, At: instant{at}})
-		})
+		if err := s.noteSession(ctx, hash, at); err != nil {
+			return Session{}, Account{}, err
+		}
 	}
-	return row.session(), account.account(), err
+	return row.session(), account.account(), nil
+}
+
+// notePatience is how long a page waits until it is written down that somebody
+// looks at it.
+const notePatience = 2 * time.Second
+
+// noteSession writes down that a session was used. That is no change by anybody:
+// it is not in the audit log. And where it cannot be written just now, on a full
+// disk, people must still see their pages.
+func (s *Store) noteSession(ctx context.Context, hash []byte, at time.Time) error {
+	soon, cancel := context.WithTimeout(ctx, notePatience)
+	defer cancel()
+	err := s.change(soon, "note session", func(q *Queries) error {
+		return q.seeSession(soon, seeSessionParams{Token: hash, At: instant{at}})
+	})
+	if TroubleOf(err) != NoTrouble || ctx.Err() == nil && soon.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // Sessions returns the sessions of an account that last, the newest first: to

@@ -20,7 +20,7 @@ func (s *Site) Render(r *http.Request, v *gate.Visit, name string, data any) ([]
 	if err := page.ExecuteTemplate(&b, "layout", s.sheet(r, v, name, data)); err != nil {
 		return nil, fmt.Errorf("write page %s: %w", name, err)
 	}
-	return b.Bytes(), nil
+	return still(b.Bytes()), nil
 }
 
 // Sheet is what the template of a page gets, for texts in what is no page.

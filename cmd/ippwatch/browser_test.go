@@ -29,7 +29,7 @@ import (
 const shotsTo = "IPPWATCH_SHOTS"
 
 // browserPatience is for a whole journey on a busy machine.
-const browserPatience = 2 * time.Minute
+const browserPatience = 5 * time.Minute
 
 // A browser is Debian's Chromium before a town.
 type browser struct {

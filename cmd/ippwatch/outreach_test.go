@@ -59,21 +59,30 @@ func openPost(ts *testscript.TestScript) *post {
 	if known, ok := posts.Load(dir); ok {
 		return known.(*post)
 	}
-	p := &post{dir: dir, refuse: make(map[string]int), from: make(map[string]string)}
-	posts.Store(dir, p)
-	cert, ca, err := certificate()
+	p, end, err := startPost(dir)
 	ts.Check(err)
+	posts.Store(dir, p)
+	ts.Defer(func() { end(); posts.Delete(dir) })
+	return p
+}
+
+// startPost starts a mail server that keeps what it takes in the directory, and
+// writes mail.yaml there.
+func startPost(dir string) (_ *post, end func(), err error) {
+	p := &post{dir: dir, refuse: make(map[string]int), from: make(map[string]string)}
+	cert, ca, err := certificate()
+	if err != nil {
+		return nil, nil, err
+	}
 	s := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &clerk{p: p}, nil }))
 	s.Domain, s.MaxMessageBytes, s.ErrorLog = "mail.example.org", 20<<20, log.New(io.Discard, "", 0)
 	s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
+	if err != nil {
+		return nil, nil, err
+	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Serve(l) }() // ends with Close
-	ts.Defer(func() { _ = s.Close(); _ = l.Close(); <-done; posts.Delete(dir) })
-	ts.Check(os.MkdirAll(filepath.Join(dir, "mails"), 0o700))
-	ts.Check(os.WriteFile(filepath.Join(dir, "ca.pem"), ca, 0o600))
-	ts.Check(os.WriteFile(filepath.Join(dir, "mail.secret"), []byte(strings.Repeat("nobody guesses this", 3)), 0o600))
 	text := fmt.Sprintf(`host: 127.0.0.1
 port: %d
 ca_file: ca.pem
@@ -83,8 +92,11 @@ secret_file: mail.secret
 unsubscribe:
   mailto: stop@notify.example.org
 `, l.Addr().(*net.TCPAddr).Port)
-	ts.Check(os.WriteFile(filepath.Join(dir, "mail.yaml"), []byte(text), 0o600))
-	return p
+	err = errors.Join(os.MkdirAll(filepath.Join(dir, "mails"), 0o700),
+		os.WriteFile(filepath.Join(dir, "ca.pem"), ca, 0o600),
+		os.WriteFile(filepath.Join(dir, "mail.secret"), []byte(strings.Repeat("nobody guesses this", 3)), 0o600),
+		os.WriteFile(filepath.Join(dir, "mail.yaml"), []byte(text), 0o600))
+	return p, func() { _ = s.Close(); _ = l.Close(); <-done }, err
 }
 
 // certificate makes a CA and a certificate of it for 127.0.0.1.

@@ -11,7 +11,6 @@ import (
 
 	"ippwatch/access"
 	v1 "ippwatch/api/v1"
-	"ippwatch/archive"
 	"ippwatch/exposure"
 	"ippwatch/gate"
 	"ippwatch/store"
@@ -281,6 +280,3 @@ func (d *door) bulk(ctx context.Context, v *gate.Visit, in *bulkIn) (v1.BulkResu
 
 // asJSON writes what another package has a form of its own for.
 func asJSON(v any) (json.RawMessage, error) { return json.Marshal(v) }
-
-// day are the bounds of a UTC day.
-func dayBounds(day time.Time) (from, to time.Time) { return archive.Day(day) }

@@ -161,7 +161,6 @@ type op struct {
 	costly                bool   // it computes
 	maxBody               int64
 	status                int
-	errors                []int
 	example               string // body of a request, in the reference
 	query                 string // of the request in the reference
 }
@@ -289,8 +288,7 @@ func add[I, O any](d *door, o op, f func(ctx context.Context, v *gate.Visit, in 
 		c := callOf(ctx)
 		body, err := f(ctx, c.v, in)
 		if err != nil {
-			c.err = err
-			return nil, nil
+			return nil, c.fail(err)
 		}
 		c.body = func() ([]byte, error) { return encode(body) }
 		return nil, nil

@@ -36,6 +36,12 @@ type callKey struct{}
 
 func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
 
+// fail keeps the error for the gate; huma is told of none, or it would answer.
+func (c *call) fail(err error) error { //nolint:unparam // that it is nil is what it is for
+	c.err = err
+	return nil
+}
+
 // fresh lets a browser or a client keep an answer, and makes it ask each time
 // whether it is still so.
 const fresh = "private, no-cache"
@@ -91,7 +97,7 @@ func strongTag(body []byte) string {
 }
 
 // changed is the answer to who would change what is not any more as it was.
-var changed = &gate.Problem{ //nolint:errname // RFC 9457 calls it a problem
+var changed = &gate.Problem{
 	Status: http.StatusPreconditionFailed, Code: "changed", Detail: "it has changed since you read it",
 	Hint: "read it again, and decide anew",
 }

@@ -26,12 +26,6 @@ type entry[T any] struct {
 	place []string
 }
 
-// A paged input is what every listing takes.
-type paged[Q any] struct {
-	v1.Paging
-	Query Q
-}
-
 // A reader yields the items behind a place in their order, n at most. place is nil
 // for the beginning, and otherwise one that the reader gave out, or a forgery.
 type reader[I, T any] func(ctx context.Context, v *gate.Visit, in *I, place []string, n int) iter.Seq2[entry[T], error]
@@ -58,8 +52,7 @@ func list[I, T any](d *door, o op, read reader[I, T]) {
 		p := reflect.ValueOf(in).Elem().FieldByIndex(field.Index).Interface().(v1.Paging)
 		place, err := parsePlace(o.id, p.After)
 		if err != nil {
-			c.err = err
-			return nil, nil
+			return nil, c.fail(err)
 		}
 		if wantsLines(c.r) {
 			c.stream = func(w http.ResponseWriter, _ *http.Request) error {
@@ -69,8 +62,7 @@ func list[I, T any](d *door, o op, read reader[I, T]) {
 		}
 		page, err := pageOf(o.id, read(ctx, c.v, in, place, p.Limit+1), p.Limit)
 		if err != nil {
-			c.err = err
-			return nil, nil
+			return nil, c.fail(err)
 		}
 		if page.Next != "" {
 			q := c.r.URL.Query()
@@ -95,8 +87,7 @@ func exported[I, T any](d *door, o op, read reader[I, T]) {
 		c := callOf(ctx)
 		for _, name := range paging {
 			if c.r.URL.Query().Has(name) {
-				c.err = gate.Invalid("query."+name, "an export is all of it")
-				return nil, nil
+				return nil, c.fail(gate.Invalid("query."+name, "an export is all of it"))
 			}
 		}
 		c.stream = func(w http.ResponseWriter, _ *http.Request) error {

@@ -90,6 +90,9 @@ func TestATallyIsWhatCountingOneByOneGives(t *testing.T) {
 						}
 					}
 					for _, by := range []Dimension{"", ByCountry, BySource, ByTag} {
+						if by != "" && view.Tier == access.Constituent {
+							break // each of these counts its hosts anew
+						}
 						for _, got := range tallies(t, a, view, TallyQuery{Sources: s, Tags: tag, Devices: devices, By: by}) {
 							if got.Total != int64(len(want[got.Day])) {
 								t.Errorf("tier %d, sources %v, tags %v, devices %t, by %q on %s: %d, want %d", view.Tier, s, tag, devices, by,

@@ -498,7 +498,7 @@ func (s *sketcher) Percent(v float64) string {
 	if s.Lang == "de" {
 		text = strings.Replace(text, ".", ",", 1)
 	}
-	return text + " %"
+	return text + "\u00a0%"
 }
 
 // Change is the difference of a group in words.

@@ -231,7 +231,7 @@ func (d *door) explain(r *http.Request, v *gate.Visit, err error) error {
 	sheet := d.site.Sheet(r, v, "statistics")
 	p := &gate.Problem{Status: http.StatusBadRequest, Code: "bad-request", Detail: sheet.T(bad.key, bad.args...)}
 	if bad.key == "dashboard.wrong.denied" {
-		p.Status = http.StatusForbidden
+		p.Status, p.Code = http.StatusForbidden, "denied"
 	}
 	return p
 }

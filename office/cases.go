@@ -1,9 +1,11 @@
 package office
 
 import (
+	"context"
 	"iter"
 	"net/http"
 	"strings"
+	"time"
 
 	"ippwatch/access"
 	"ippwatch/exposure"
@@ -22,6 +24,13 @@ var (
 	contacts = []exposure.Contact{exposure.NotContacted, exposure.Notified, exposure.Undeliverable, exposure.Acknowledged, exposure.Claimed}
 	rulings  = []exposure.Ruling{exposure.NoRuling, exposure.Accepted, exposure.FalsePositive}
 )
+
+// casePatience is how long the cases that fit a filter are looked for.
+const casePatience = 10 * time.Second
+
+// seldom is told when they were not found in that time: a filter that few cases
+// fit, of a kind that no index knows, among very many.
+var seldom = &gate.Problem{Status: http.StatusServiceUnavailable, Code: "seldom", Detail: "so few cases fit that finding them takes too long"}
 
 // caseTable is the listing of cases; who may change them may choose some.
 func (d *desk) caseTable(v *gate.Visit) *web.Table {
@@ -87,7 +96,16 @@ func (d *desk) cases(w http.ResponseWriter, r *http.Request, v *gate.Visit) erro
 				yield(web.Row{}, err)
 				return
 			}
-			for e, err := range d.Store.Cases(r.Context(), v.View, want) {
+			ctx := r.Context()
+			if q.Format == "" { // an export may take as long as it must
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, casePatience)
+				defer cancel()
+			}
+			for e, err := range d.Store.Cases(ctx, v.View, want) {
+				if err != nil && ctx.Err() != nil && r.Context().Err() == nil {
+					err = seldom
+				}
 				if !yield(d.caseRow(lang, &e), err) || err != nil {
 					return
 				}

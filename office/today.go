@@ -223,6 +223,11 @@ const few = 1000
 
 // people are cases in which somebody outside did something, or cannot be reached.
 func (d *desk) people(r *http.Request, v *gate.Visit, x *todayData) error {
+	pleas, err := d.Store.Pleas(r.Context(), v.View, store.PleaOpen, few)
+	if err != nil {
+		return err
+	}
+	x.need("today.pleas", int64(len(pleas)), "/pleas", false)
 	for _, c := range []struct {
 		contact   exposure.Contact
 		key, link string

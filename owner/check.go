@@ -10,6 +10,7 @@ import (
 
 	"ippwatch/exposure"
 	"ippwatch/gate"
+	"ippwatch/outreach"
 	"ippwatch/store"
 	"ippwatch/verify"
 )
@@ -198,6 +199,7 @@ func (d *desk) live(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 		if err != nil {
 			return err
 		}
+		one.Base, one.Query = outreach.PagePath+c.Token, query(r)
 		if now := fmt.Sprint(one.Outcome, one.State); now != said {
 			said = now
 			for name, block := range map[string]string{"state": "owner-state", "result": "owner-result"} {

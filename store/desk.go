@@ -45,7 +45,7 @@ type Desk struct {
 // few is how many cases are read and ordered in memory: below, the index that
 // finds them serves; above, they are frequent enough to be met soon in the order
 // that is asked for.
-var few = 5000 // tests set it
+var few = 2000 // tests set it
 
 // CaseMark is the place of a case in a listing of any order.
 func CaseMark(e *exposure.Exposure) string {
@@ -179,6 +179,10 @@ func (d *Desk) yieldSorted(all []exposure.Exposure, behind *exposure.Exposure, y
 		}
 	}
 }
+
+// byKey reads along the primary key. NOT INDEXED would forbid just that, in a
+// table without rowid.
+const byKey = "exposures INDEXED BY sqlite_autoindex_exposures_1"
 
 // A term is a part of a WHERE.
 type term struct {
@@ -314,6 +318,24 @@ func (d *Desk) severities() []exposure.Severity {
 	return slices.DeleteFunc(slices.Clone(wanted), func(s exposure.Severity) bool { return !s.AtLeast(d.MinSeverity) })
 }
 
+// closed reports whether the desk wants cases in certain conditions, and none
+// that they have at first.
+func (d *Desk) closed() bool {
+	return len(d.Conditions) > 0 && !slices.Contains(d.Conditions, exposure.Reported) && !slices.Contains(d.Conditions, exposure.Confirmed)
+}
+
+// lanes are the walks of one severity: the index, and what it needs to be told.
+func (d *Desk) lanes() []piece {
+	if !d.closed() {
+		return []piece{{from: "exposures INDEXED BY exposures_worst"}}
+	}
+	var all []piece
+	for _, c := range d.Conditions { // where has checked that they are ours
+		all = append(all, piece{"exposures INDEXED BY exposures_closed", term{text: "condition = '" + string(c) + "' AND condition NOT IN ('reported', 'confirmed')"}})
+	}
+	return all
+}
+
 // A piece is some cases, and the index that finds them.
 type piece struct {
 	from string
@@ -327,7 +349,7 @@ func (p Part) pieces() ([]piece, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, piece{"exposures NOT INDEXED", t})
+		all = append(all, piece{byKey, t})
 	}
 	for _, n := range p.ASNs {
 		all = append(all, piece{"exposures INDEXED BY exposures_asn", term{"asn = ? AND asn <> 0", []any{int64(n)}}})
@@ -353,7 +375,7 @@ func (d *Desk) ways() ([][]piece, error) {
 		if err != nil {
 			return nil, err
 		}
-		ways = append(ways, []piece{{"exposures NOT INDEXED", t}})
+		ways = append(ways, []piece{{byKey, t}})
 	}
 	if len(d.Rulings) > 0 && !slices.Contains(d.Rulings, exposure.NoRuling) {
 		t, err := words("ruling", d.Rulings, rulings)
@@ -382,7 +404,7 @@ func (d *Desk) ways() ([][]piece, error) {
 	if d.Country != "" {
 		one("exposures_country", term{"country = ? AND country <> ''", []any{d.Country}})
 	}
-	if len(d.Conditions) > 0 && !slices.Contains(d.Conditions, exposure.Reported) && !slices.Contains(d.Conditions, exposure.Confirmed) {
+	if d.closed() {
 		t, err := words("condition", d.Conditions, conditions)
 		if err != nil {
 			return nil, err
@@ -476,10 +498,10 @@ func (s *Store) nextCases(ctx context.Context, d Desk, all term, behind *exposur
 		if behind != nil {
 			all = both(all, term{"(addr, transport, port, rule) " + sign + " (?, ?, ?, ?)", keyArgs(behind.Key)})
 		}
-		return s.caseList(ctx, "exposures NOT INDEXED", all, order("addr", "transport", "port", "rule"))
+		return s.caseList(ctx, byKey, all, order("addr", "transport", "port", "rule"))
 	}
-	// One walk for each severity, along (severity, last_seen): their heads together
-	// are the page.
+	// One walk for each severity, along its last_seen: their heads together are the
+	// page.
 	severities := d.severities()
 	if len(severities) == 0 {
 		severities = exposure.Severities
@@ -498,11 +520,13 @@ func (s *Store) nextCases(ctx context.Context, d Desk, all term, behind *exposur
 		if behind != nil && d.Order == CasesBySeverity && (sev.Rank() < behind.Severity.Rank()) == d.Down && sev != behind.Severity {
 			continue // its walk was on an earlier page
 		}
-		es, err := s.caseList(ctx, "exposures INDEXED BY exposures_worst", t, order("last_seen", "addr", "transport", "port", "rule"))
-		if err != nil {
-			return nil, err
+		for _, lane := range d.lanes() {
+			es, err := s.caseList(ctx, lane.from, both(lane.term, t), order("last_seen", "addr", "transport", "port", "rule"))
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, es...)
 		}
-		found = append(found, es...)
 		if d.Order == CasesBySeverity && len(found) >= size {
 			break
 		}

@@ -161,3 +161,71 @@ func TestCaseMark(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkDesk is the first page of a desk's listing among a million cases, in
+// each order, for filters that are met often and for such that are met seldom.
+func BenchmarkDesk(b *testing.B) {
+	s, err := Open(b.Context(), filepath.Join(b.TempDir(), "data"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	at := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
+	// Written in one statement: what is measured is reading.
+	_, err = s.writes.ExecContext(b.Context(), `WITH RECURSIVE n(x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM n WHERE x < 999999)
+		INSERT INTO exposures (addr, transport, port, rule, name, severity, condition, since, contact, ruling, cycle, first_seen, last_seen, times_seen,
+			evidence, last, country, region, city, asn, as_name, hostname, simulated, ruled_until, assignee)
+		SELECT unhex(printf('04%08x', 167772160 + x / 7 * 97)), 'tcp', 631,
+			json_extract('["open-ipp","open-cups","anonymous-print","no-tls","leaks-internal-address","leaks-people","reported-cups-version"]', '$[' || (x % 7) || ']'),
+			printf('%012X', x), CASE WHEN x % 2000 = 0 THEN 'critical' ELSE json_extract('["high","medium","medium","low","info"]', '$[' || (x * 7919 % 5) || ']') END,
+			CASE WHEN x % 5 = 3 THEN 'fixed' ELSE 'confirmed' END, 1, CASE WHEN x % 2000 = 1 THEN 'claimed' ELSE 'none' END,
+			CASE WHEN x % 2000 = 0 THEN 'accepted' ELSE 'none' END, 1, ?1 - x * 2000000000, ?1 - (x * 104729 % 2592000) * 1000000000, 3,
+			'it answered CUPS-Get-Printers with 1 queue: printer-of-the-third-floor', 'x', json_extract('["US","DE","DE","FR"]', '$[' || (x / 7 % 4) || ']'), '', '',
+			64500 + x / 7 % 200, 'Example Net', '', 0, CASE WHEN x % 2000 = 0 THEN ?1 + 1 ELSE 0 END, CASE WHEN x % 2000 = 1 THEN 'm.roe' ELSE '' END
+		FROM n`, at.UnixNano())
+	if err != nil {
+		b.Fatal(err)
+	}
+	filtered := func(change func(*Desk)) Desk {
+		d := Desk{Filter: Work(), Order: CasesBySeverity, Down: true}
+		change(&d)
+		return d
+	}
+	for name, d := range map[string]Desk{
+		"work":     filtered(func(*Desk) {}),
+		"seen":     filtered(func(d *Desk) { d.Order = CasesBySeen }),
+		"unseen":   filtered(func(d *Desk) { d.Order, d.Down = CasesBySeen, false }),
+		"address":  filtered(func(d *Desk) { d.Order, d.Down = CasesByAddr, false }),
+		"country":  filtered(func(d *Desk) { d.Country = "FR" }),
+		"nowhere":  filtered(func(d *Desk) { d.Country = "XX" }),
+		"AS":       filtered(func(d *Desk) { d.ASN = 64577 }),
+		"critical": filtered(func(d *Desk) { d.Severities = []exposure.Severity{exposure.Critical}; d.Rulings = nil }),
+		"fixed":    filtered(func(d *Desk) { d.Conditions = []exposure.Condition{exposure.Fixed} }),
+		"accepted": filtered(func(d *Desk) { d.Rulings = []exposure.Ruling{exposure.Accepted} }),
+		"claimed":  filtered(func(d *Desk) { d.Contacts = []exposure.Contact{exposure.Claimed} }),
+		"assignee": filtered(func(d *Desk) { d.Assignee = "m.roe" }),
+		"network":  filtered(func(d *Desk) { d.Prefix = netip.MustParsePrefix("10.7.0.0/24") }),
+		"rule":     filtered(func(d *Desk) { d.Rules = []string{"no-tls"} }),
+		"owner": filtered(func(d *Desk) {
+			d.Of = Part{ASNs: []uint32{64577}, Networks: []netip.Prefix{netip.MustParsePrefix("10.78.0.0/16")}}
+		}),
+		"page 1000": filtered(func(d *Desk) {
+			d.Order, d.Down, d.Behind = CasesByAddr, false, "high|1|10.100.0.7|tcp|631|no-tls"
+		}),
+	} {
+		d.Size = 51
+		b.Run(name, func(b *testing.B) {
+			n := 0
+			for b.Loop() {
+				n = 0
+				for _, err := range s.Cases(b.Context(), access.CLI(at), d) {
+					if err != nil {
+						b.Fatal(err)
+					}
+					n++
+				}
+			}
+			b.ReportMetric(float64(n), "cases")
+		})
+	}
+}

@@ -19,7 +19,7 @@ import (
 )
 
 // A Problem is why a request was not served.
-type Problem = gate.Problem
+type Problem = gate.Problem //nolint:errname // RFC 9457 calls it so
 
 // A Page is a part of a listing.
 type Page[T any] struct {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"ippwatch/exposure"
@@ -24,6 +27,12 @@ func TestBrowserOwner(t *testing.T) {
 		p.open(path)
 		p.reads("h1", "A print service of yours answers the whole Internet")
 		p.fits("open")
+		p.onPaper(true)
+		if shown := evaluate[string](p, "getComputedStyle(document.querySelector('.owner form')).display"); shown != "none" {
+			t.Errorf("a form on paper is shown as %s", shown)
+		}
+		p.fits("paper")
+		p.onPaper(false)
 		p.do(chromedp.Click(chromedp.CSS(".tools a")))
 		p.reads("h1", "Ein Druckdienst von Ihnen antwortet dem ganzen Internet")
 		p.reads(".steps", "Jetzt noch einmal prüfen")
@@ -60,11 +69,11 @@ func TestBrowserOwner(t *testing.T) {
 		p.reads("#now", "We write to you again")
 	})
 	b.tab("owner-check", 390, false, func(p *tab) {
-		p.open(path)
+		p.open(path + "?lang=de")
 		p.fits("before")
 		// Nothing is loaded again from here on: what follows comes by itself.
 		p.do(chromedp.Click(chromedp.CSS("button.go")))
-		p.reads(".door [role=status]", "It is still open.")
+		p.reads(".door [role=status]", "Es ist noch offen.")
 		p.fits("still-open")
 		e.condition(st, exposure.Confirmed)
 		e.close()
@@ -75,6 +84,8 @@ func TestBrowserOwner(t *testing.T) {
 		p.reads(".door .state", "closed when we looked")
 		p.fits("closed")
 		e.condition(st, exposure.OneClean)
+		p.do(chromedp.Click(chromedp.CSS(".door [role=status] a")))
+		p.reads("h1", "It looks closed; we look once more")
 		e.history(st, "owner via link "+e.theLink(st).ID, "asked for a look at")
 		// What a page says elsewhere must not name where it was.
 		if referrer := evaluate[string](p, `document.querySelector('meta[name="referrer"]')?.content ?? ""`); referrer != "" {
@@ -116,4 +127,17 @@ func TestBrowserOwner(t *testing.T) {
 	if log := e.daemon.String(); len(token) == 0 || strings.Contains(log, token) {
 		t.Error("the log has the token")
 	}
+}
+
+// onPaper shows the page as it would be printed.
+func (p *tab) onPaper(on bool) {
+	p.t.Helper()
+	media := ""
+	if on {
+		media = "print"
+	}
+	p.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media})
+		return err
+	}))
 }

@@ -39,7 +39,7 @@ func dayOf(t time.Time) int { return int(t.Sub(Begin) / (24 * time.Hour)) }
 // disclosure there are about n of them; afterwards people close their doors, and
 // those who are told do so sooner.
 func population(seed uint64, n int) []host {
-	all := blocks()
+	all, known := blocks(), parties()
 	var hosts []host
 	next := make([]int, len(all))
 	grow := func(number, count int, born func(dice *rand.Rand) int) {
@@ -58,9 +58,9 @@ func population(seed uint64, n int) []host {
 			h.printers = own(m.tcp.Printers, h.salt)
 			asn, name := network(number, k)
 			h.where = exposure.Where{Country: b.country, ASN: asn, ASName: name}
-			for _, p := range parties() {
-				if p.holds(h.addr) {
-					h.party = p.Name
+			for i := range known {
+				if known[i].holds(h.addr) {
+					h.party = known[i].Name
 				}
 			}
 			h.live(dice)

@@ -4,7 +4,7 @@
 
 -- +goose Up
 CREATE INDEX exposures_worst ON exposures (severity, last_seen);
-CREATE INDEX exposures_closed ON exposures (condition) WHERE condition NOT IN ('reported', 'confirmed');
+CREATE INDEX exposures_closed ON exposures (condition, severity, last_seen) WHERE condition NOT IN ('reported', 'confirmed');
 CREATE INDEX exposures_told ON exposures (contact) WHERE contact <> 'none';
 CREATE INDEX exposures_ruled ON exposures (ruling) WHERE ruling <> 'none';
 CREATE INDEX exposures_assigned ON exposures (assignee) WHERE assignee <> '';

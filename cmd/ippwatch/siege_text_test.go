@@ -198,7 +198,7 @@ var (
 	action  = regexp.MustCompile(`(?s)\{\{-? ?/\*.*?\*/ ?-?\}\}|\{\{.*?\}\}|<noscript>.*?</noscript>`)
 	english = regexp.MustCompile(`[A-Za-z]{2,}`)
 	// proper names and formats are the same in every language.
-	proper = regexp.MustCompile(`\b(openapi\.json|ippwatch|DB-IP|UTC|CSV|JSON|NDJSON|SVG|PNG|HTML|ASN|API|URL|PDF|RSS|Atom|AS|IP|CIDR|IPP|CUPS|OpenAPI|DOT|CSAF|TCP|UDP|UUID|ID|MB|kB)\b`)
+	proper = regexp.MustCompile(`\b(openapi\.(?:json|yaml)|ippwatch|DB-IP|UTC|CSV|JSON|NDJSON|SVG|PNG|HTML|ASN|API|URL|PDF|RSS|Atom|AS|IP|CIDR|IPP|CUPS|OpenAPI|DOT|CSAF|TCP|UDP|UUID|ID|MB|kB)\b`)
 )
 
 // TestTemplatesSayNothing holds that what people read stands in the catalogues.

@@ -69,6 +69,8 @@ type VisitQuery struct {
 	From, To time.Time // From <= Observed < To
 	Source   exposure.Source
 	Kind     exposure.VisitKind
+	Sensor   string
+	Newest   bool       // the last first
 	Addr     netip.Addr // of the stranger
 	Limit    int
 	After    VisitPlace // go on behind this one; zero: from the start
@@ -98,13 +100,20 @@ func (a *Archive) Visits(ctx context.Context, view access.View, q VisitQuery) it
 		if q.Kind != "" {
 			where.and(`kind = ?`, blob(q.Kind))
 		}
+		if q.Sensor != "" {
+			where.and(`json_extract(CAST(body AS TEXT), '$.sensor') = ?`, q.Sensor)
+		}
+		order := ` ORDER BY observed, id`
+		if q.Newest {
+			order = ` ORDER BY observed DESC, id DESC`
+		}
 		if q.Addr.IsValid() {
 			where.and(`addr = ?`, form.AddrBytes(q.Addr))
 		}
 		if !q.After.At.IsZero() {
 			where.and(`(observed, id) > (?, ?)`, nanoseconds(q.After.At), form.AppendID(nil, q.After.ID))
 		}
-		rows, err := a.read.QueryContext(ctx, `SELECT body FROM visit WHERE `+strings.Join(where.parts, ` AND `)+` ORDER BY observed, id`, where.args...)
+		rows, err := a.read.QueryContext(ctx, `SELECT body FROM visit WHERE `+strings.Join(where.parts, ` AND `)+order, where.args...)
 		if err != nil {
 			yield(exposure.Visit{}, fmt.Errorf("read visits of %s: %w", a.path, err))
 			return

@@ -41,6 +41,8 @@ type Config struct {
 	Data    string `yaml:"data" config:"path"`
 	Scope   string `yaml:"scope" config:"path"`
 	Vantage string `yaml:"vantage"`
+	// Policy is that of the filters, which the pages render and prove.
+	Policy string `yaml:"policy" config:"path"`
 
 	Scan      Scan             `yaml:"scan"`
 	Report    Report           `yaml:"report"`

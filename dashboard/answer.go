@@ -395,6 +395,12 @@ func (d *door) cover(ctx context.Context, view access.View, a *Answer, own []arc
 			}
 		}
 	}
+	often := make(map[string]int) // on how many days a source looked
+	for _, sources := range saw {
+		for source := range sources {
+			often[source]++
+		}
+	}
 	want := a.Sources
 	if len(want) == 0 {
 		want = slices.Collect(maps.Keys(active))
@@ -414,7 +420,7 @@ func (d *door) cover(ctx context.Context, view access.View, a *Answer, own []arc
 				if unfinished[day][source] {
 					all = false
 				}
-			case active[source] && regular(source):
+			case often[source] > 1 && regular(source):
 				all = false
 			}
 		}
@@ -432,8 +438,8 @@ func (d *door) cover(ctx context.Context, view access.View, a *Answer, own []arc
 	return nil
 }
 
-// regular reports whether a source is expected to look every day. Others look
-// when somebody has a reason.
+// regular reports whether a source is expected to look every day, if it looked on
+// more than one. Others look when somebody has a reason.
 func regular(source string) bool {
 	switch exposure.Source(strings.TrimSuffix(source, "6")) {
 	case exposure.Scan, exposure.Shadowserver:

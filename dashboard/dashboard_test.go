@@ -101,9 +101,6 @@ func TestTheGrammarWorksAsItStands(t *testing.T) {
 	if w := c.get("/statistics/iot-devices/map/", ""); w.Code != 404 {
 		t.Errorf("another family: %d", w.Code)
 	}
-	if w := c.get("/", ""); w.Header().Get("Location") != front {
-		t.Errorf("a stranger at / is sent to %q", w.Header().Get("Location"))
-	}
 }
 
 func TestWhatIsWrongIsNamed(t *testing.T) {
@@ -469,7 +466,7 @@ func TestManyAskAtOnce(t *testing.T) {
 
 func TestOnlyThoseWithANameWhenItIsNotPublic(t *testing.T) {
 	c := newTown(t, 2, false)
-	for _, path := range []string{"/", "/statistics/", "/statistics/combined/map/", "/statistics/combined/map/?format=json"} {
+	for _, path := range []string{"/statistics/", "/statistics/combined/map/", "/statistics/combined/map/?format=json"} {
 		if w := c.get(path, ""); w.Code != 303 || !strings.HasPrefix(w.Header().Get("Location"), "/login") {
 			t.Errorf("GET %s: %d to %s", path, w.Code, w.Header().Get("Location"))
 		}

@@ -61,6 +61,8 @@ type Store interface {
 // A Turn is one run of a job.
 type Turn struct {
 	Due time.Time
+	// Order is what somebody asked for beside the plan; nil: the plan did.
+	Order *Order
 	// Resumed: the run before did not end. Mark is where it said it would go on.
 	Resumed bool
 	Mark    string
@@ -72,7 +74,7 @@ type Turn struct {
 // A Job is a kind of work and when it is done.
 type Job struct {
 	Kind    string
-	Plan    Plan
+	Plan    Plan // the zero Plan: it runs when it is ordered, and never else
 	CatchUp bool
 	Jitter  time.Duration
 	Limit   time.Duration // 0: none
@@ -93,6 +95,10 @@ type Scheduler struct {
 	// Began and Ended are told of every run; they may be nil.
 	Began func(kind string)
 	Ended func(j exposure.Job, err error)
+
+	mu     sync.Mutex // guards orders
+	orders map[string][]Order
+	bells  map[string]chan struct{}
 }
 
 // Run runs every job at its times until the context ends, and returns when those
@@ -103,7 +109,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 	}
 	var jobs sync.WaitGroup
 	for i := range s.Jobs {
-		k := keeper{Scheduler: s, job: s.Jobs[i], log: s.Log.With("job", s.Jobs[i].Kind)}
+		k := keeper{Scheduler: s, job: s.Jobs[i], log: s.Log.With("job", s.Jobs[i].Kind), bell: s.bell(s.Jobs[i].Kind)}
 		jobs.Go(func() { k.keep(ctx) })
 	}
 	jobs.Wait()
@@ -112,8 +118,9 @@ func (s *Scheduler) Run(ctx context.Context) {
 // A keeper keeps one kind of job.
 type keeper struct {
 	*Scheduler
-	job Job
-	log *slog.Logger
+	job  Job
+	log  *slog.Logger
+	bell <-chan struct{} // rings when there is an order
 
 	begun    bool      // the run at the beginning was made
 	jitterOf time.Time // the time of the plan
@@ -132,16 +139,17 @@ func (k *keeper) keep(ctx context.Context) {
 			k.log.Error("cannot look at the schedule", "err", err.Error())
 			nap = wakeEvery
 		}
-		rest(ctx, nap)
+		k.rest(ctx, nap)
 	}
 }
 
-func rest(ctx context.Context, d time.Duration) {
+func (k *keeper) rest(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 	case <-t.C:
+	case <-k.bell:
 	}
 }
 
@@ -167,6 +175,15 @@ func (k *keeper) look(ctx context.Context, announced *time.Time) (time.Duration,
 	case wait:
 		at := t.at.Add(k.spread(t.at))
 		if left := at.Sub(now); left > 0 {
+			if order := k.waiting(k.job.Kind); order != nil {
+				// The plan goes on as if it had not been: what it is about to do may be
+				// more than was asked for.
+				t = todo{do: run, at: st.Due, order: order, why: "it was ordered by " + order.Who}
+				break
+			}
+			if k.job.Plan.spec == nil {
+				return min(left, wakeEvery), nil
+			}
 			if !announced.Equal(at) {
 				*announced = at
 				k.log.Info("waits", "next", at.In(k.job.Plan.Zone()).Format(time.RFC3339))
@@ -181,6 +198,9 @@ func (k *keeper) look(ctx context.Context, announced *time.Time) (time.Duration,
 		return min(wakeEvery, k.Lease/beats), err
 	}
 	k.begun = true
+	if t.order != nil {
+		k.taken(k.job.Kind)
+	}
 	k.work(ctx, st, c, t)
 	return 0, nil
 }
@@ -215,6 +235,7 @@ type todo struct {
 	do      int
 	at      time.Time // of the plan
 	resumed bool
+	order   *Order
 	why     string
 }
 
@@ -222,9 +243,14 @@ type todo struct {
 func (j *Job) next(st exposure.Job, known bool, now time.Time) todo {
 	switch {
 	case !known || st.Due.IsZero():
+		if j.Plan.spec == nil {
+			return todo{do: pass, why: "it is new: it runs when it is ordered"}
+		}
 		return todo{do: pass, why: "it is new: it waits for its first time"}
 	case (st.State == exposure.Running || st.State == exposure.Stopped) && st.Attempts < mostAttempts:
 		return todo{do: run, at: st.Due, resumed: true}
+	case j.Plan.spec == nil:
+		return todo{do: wait, at: now.Add(wakeEvery)}
 	}
 	if st.Due.After(now) && j.Plan.Next(now).Before(st.Due) {
 		return todo{do: pass, why: "the clock was set back"}
@@ -273,8 +299,11 @@ func (k *keeper) work(ctx context.Context, before exposure.Job, c exposure.Claim
 	if !t.resumed {
 		st.Attempts = 1
 	}
+	if t.order != nil {
+		st.Mark = "" // what an earlier run left is not what was ordered
+	}
 	note, err := k.attempt(working, Turn{
-		Due: c.Due, Resumed: t.resumed, Mark: before.Mark, Log: k.log,
+		Due: c.Due, Order: t.order, Resumed: t.resumed, Mark: st.Mark, Log: k.log,
 		Remember: func(ctx context.Context, mark string) error {
 			st.Mark = mark
 			return k.Store.Mark(context.WithoutCancel(ctx), c.Kind, k.Holder, mark)
@@ -295,7 +324,12 @@ func (k *keeper) work(ctx context.Context, before exposure.Job, c exposure.Claim
 	default:
 		st.State, st.Note = exposure.JobFailed, err.Error()
 	}
-	if st.State != exposure.Stopped && !k.job.Plan.Next(st.Due).After(st.Ended) {
+	if t.order != nil && st.State == exposure.JobFailed {
+		st.Mark = "" // the plan does not go on with a part
+	}
+	// An order may be for a part of what the plan would do: it takes no time of
+	// the plan's.
+	if st.State != exposure.Stopped && t.order == nil && k.job.Plan.spec != nil && !k.job.Plan.Next(st.Due).After(st.Ended) {
 		k.log.Warn("its next time passed while it ran", "planned", k.job.Plan.Next(st.Due))
 		st.Due = st.Ended
 	}

@@ -12,6 +12,7 @@ import (
 
 	"ippwatch/config"
 	"ippwatch/exposure"
+	"ippwatch/gate"
 )
 
 // publicTown opens the town's dashboard to everybody and gives it six weeks of
@@ -65,6 +66,18 @@ func printersOf(day time.Time, many bool) []exposure.Observation {
 		}
 	}
 	return all
+}
+
+// TestTheFrontOfAPublicDashboard sends a stranger to the map, and without web.public
+// to log in.
+func TestTheFrontOfAPublicDashboard(t *testing.T) {
+	front := gate.Route{Method: "GET"}
+	if to := publicTown(t).ask(front, "/", "public").Header().Get("Location"); to != "/statistics/combined/map/" {
+		t.Errorf("a stranger is sent to %q", to)
+	}
+	if to := newTown(t).ask(front, "/", "public").Header().Get("Location"); to != "/login" {
+		t.Errorf("a stranger is sent to %q where nothing is public", to)
+	}
 }
 
 // TestBrowserDashboard is what a stranger does: see the world, open a country, look

@@ -258,27 +258,11 @@ func (p *spot) add(cmd *cobra.Command) {
 
 // attach is the place of the policy, with what the flags say otherwise.
 func (p *spot) attach(at acl.Attach) (acl.Attach, error) {
-	if at.Profile == "" {
-		at.Profile = acl.Edge
+	where, err := filter.Place(at, p.profile, p.interfaces)
+	if err != nil {
+		return where, usage("--%w", err)
 	}
-	if p.profile != "" {
-		if !slices.Contains(acl.Profiles, acl.Profile(p.profile)) {
-			return at, usage("--profile %q: want edge, customer-edge, segment or host", p.profile)
-		}
-		at.Profile = acl.Profile(p.profile)
-	}
-	for _, name := range p.interfaces {
-		if !acl.InterfaceName(name) {
-			return at, usage("--interface %q: want the name of an interface as the platform has it", name)
-		}
-	}
-	if p.interfaces != nil {
-		at.Interfaces = p.interfaces
-	}
-	if at.Profile != acl.Host && len(at.Interfaces) == 0 {
-		return at, usage("--interface is missing: a filter stands at one, as the platform calls it")
-	}
-	return at, nil
+	return where, nil
 }
 
 type renderFlags struct {

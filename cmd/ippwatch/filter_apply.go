@@ -120,7 +120,7 @@ func (s *street) announceChange(ctx context.Context, a *apply.Application, r fil
 	if err != nil {
 		return err
 	}
-	rows := differences(was, will)
+	rows := filter.Differences(was, will)
 	switch {
 	case running == "":
 		fmt.Fprintf(s.Out, "table inet %s is not there yet\n", r.Form.Name)

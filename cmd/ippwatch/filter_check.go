@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,22 +44,6 @@ It exits with 3 if something passes, is blocked or is unverified.`,
 	return cmd
 }
 
-// A packetRow is a set of packets in a listing.
-type packetRow struct {
-	What    string `json:"what"` // passes, may pass, blocked, unverified, differs
-	At      string `json:"interface,omitempty"`
-	Packets string `json:"packets,omitempty"`
-	Witness string `json:"witness,omitempty"`
-	Rule    string `json:"rule,omitempty"` // of the policy
-	A       string `json:"a,omitempty"`
-	B       string `json:"b,omitempty"`
-	By      string `json:"by,omitempty"` // what decided
-	File    string `json:"file,omitempty"`
-	Line    int    `json:"line,omitempty"`
-	Text    string `json:"text,omitempty"`
-	Why     string `json:"why,omitempty"`
-}
-
 func (s *street) check(f *checkFlags, files []string) error {
 	if err := knownPlatform(f.platform); err != nil {
 		return err
@@ -88,16 +71,7 @@ func (s *street) check(f *checkFlags, files []string) error {
 		return err
 	}
 	report := filter.Check(p.Form(s.now(), false), got)
-	var rows []packetRow
-	for _, l := range report.Leaks {
-		rows = append(rows, packetRow{What: passes(l), At: l.Interface, Packets: l.Packets.String(), Witness: l.Witness.String(), Rule: l.Rule, By: l.Decided(), Line: l.By.Line})
-	}
-	for _, l := range report.Blocked {
-		rows = append(rows, packetRow{What: "blocked", At: l.Interface, Packets: l.Packets.String(), Witness: l.Witness.String(), Rule: l.Rule, By: l.Decided(), Line: l.By.Line})
-	}
-	for _, l := range report.Unverified {
-		rows = append(rows, packetRow{What: "unverified", File: l.File, Line: l.Number, Text: l.Text, Why: l.Why})
-	}
+	rows := report.Rows()
 	if err := s.showPackets(rows, func() { s.showCheck(report) }); err != nil {
 		return err
 	}
@@ -107,30 +81,14 @@ func (s *street) check(f *checkFlags, files []string) error {
 	return nil
 }
 
-// unverified is a line and why it is not understood; some of it is about no line.
-func unverified(l acl.Line) string {
-	if l.Number == 0 {
-		return l.Why
-	}
-	return fmt.Sprintf("%s:%d: %s (%s)", l.File, l.Number, l.Text, l.Why)
-}
-
-// passes says whether a leak is certain.
-func passes(l filter.Leak) string {
-	if l.By.Unsure {
-		return "may pass"
-	}
-	return "passes"
-}
-
-func (s *street) showPackets(rows []packetRow, table func()) error {
+func (s *street) showPackets(rows []filter.Row, table func()) error {
 	if s.Format == "table" {
 		table()
 		return nil
 	}
-	return screen.Listing[packetRow]{
+	return screen.Listing[filter.Row]{
 		Columns: []string{"what", "packets", "witness", "rule", "a", "b", "by", "file", "line", "text", "why"},
-		Cells: func(r packetRow) []string {
+		Cells: func(r filter.Row) []string {
 			line := ""
 			if r.Line > 0 {
 				line = fmt.Sprint(r.Line)
@@ -153,7 +111,7 @@ func (s *street) showCheck(r filter.Report) {
 		say("on this path: %s", strings.Join(r.Stages, ", "))
 	}
 	for _, l := range r.Leaks {
-		say("%s: %s", passes(l), l.Packets)
+		say("%s: %s", l.Word(), l.Packets)
 		say("    such as: %s", l.Witness)
 		say("    the policy drops it (%s); what decides: %s", l.Rule, l.Decided())
 	}
@@ -163,7 +121,7 @@ func (s *street) showCheck(r filter.Report) {
 		say("    the policy excepts it (%s); what decides: %s", l.Rule, l.Decided())
 	}
 	for _, l := range r.Unverified {
-		say("unverified: %s", unverified(l))
+		say("unverified: %s", filter.Unread(l))
 	}
 	switch {
 	case r.Fine():
@@ -225,11 +183,11 @@ func (s *street) diff(f *diffFlags, a, b string) error {
 	if err != nil {
 		return err
 	}
-	rows := differences(left, right)
+	rows := filter.Differences(left, right)
 	err = s.showPackets(rows, func() {
 		for _, r := range rows {
 			if r.What == "unverified" {
-				fmt.Fprintf(s.Out, "unverified: %s\n", screen.Printable(unverified(acl.Line{File: r.File, Number: r.Line, Text: r.Text, Why: r.Why})))
+				fmt.Fprintf(s.Out, "unverified: %s\n", screen.Printable(filter.Unread(acl.Line{File: r.File, Number: r.Line, Text: r.Text, Why: r.Why})))
 				continue
 			}
 			fmt.Fprintf(s.Out, "%s\n    such as: %s\n    A: %s  B: %s\n", r.Packets, r.Witness, r.A, r.B)
@@ -242,30 +200,6 @@ func (s *street) diff(f *diffFlags, a, b string) error {
 		return errFound
 	}
 	return err
-}
-
-// differences compares what is seen at each interface with what is seen at each
-// of the other side.
-func differences(left, right []filter.Seen) []packetRow {
-	var rows []packetRow
-	add := func(r packetRow) {
-		if !slices.Contains(rows, r) {
-			rows = append(rows, r)
-		}
-	}
-	for _, a := range left {
-		for _, b := range right {
-			for _, d := range acl.Compare(a.Filter, b.Filter) {
-				add(packetRow{What: "differs", Packets: d.Packets.String(), Witness: d.Witness.String(), A: d.A.String(), B: d.B.String()})
-			}
-		}
-	}
-	for _, one := range slices.Concat(left, right) {
-		for _, l := range one.Unverified {
-			add(packetRow{What: "unverified", File: l.File, Line: l.Number, Text: l.Text, Why: l.Why})
-		}
-	}
-	return rows
 }
 
 func isPolicy(side string) bool {

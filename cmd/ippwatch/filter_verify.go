@@ -324,7 +324,7 @@ func (s *street) covered(policy string, running, from []string) (func(exposure.E
 	}
 	for _, one := range seen {
 		if n := len(one.Unverified); n > 0 {
-			s.Note("%s of %s not understood, the first is %s: it proves nothing", screen.Count(n, "line", "lines"), strings.Join(running, ", "), screen.Printable(unverified(one.Unverified[0])))
+			s.Note("%s of %s not understood, the first is %s: it proves nothing", screen.Count(n, "line", "lines"), strings.Join(running, ", "), screen.Printable(filter.Unread(one.Unverified[0])))
 		}
 	}
 	return func(e exposure.Exposure) string {

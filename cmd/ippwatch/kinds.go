@@ -66,10 +66,14 @@ func (s *street) scanJob(ctx context.Context, h *house, t schedule.Turn) (string
 	}
 	if !going {
 		f.resume = ""
-		if err := f.check(nil); err != nil {
+		var targets []string // of an order: they narrow the scope
+		if t.Order != nil {
+			targets = t.Order.What
+		}
+		if err := f.check(targets); err != nil {
 			return "", err
 		}
-		if run, err = s.newRun(ctx, h, f, nil); err != nil {
+		if run, err = s.newRun(ctx, h, f, targets); err != nil {
 			return "", err
 		}
 	}
@@ -176,13 +180,23 @@ func (s *street) ingestJob(ctx context.Context, h *house, _ schedule.Turn) (stri
 	return fmt.Sprintf("%s, %d new rows, %d set aside", filesOf(files), fresh, aside), nil
 }
 
-// verifyJob looks again at the cases that are due.
-func (s *street) verifyJob(ctx context.Context, h *house, _ schedule.Turn) (string, error) {
+// verifyJob looks again at the cases that are due, or that were ordered.
+func (s *street) verifyJob(ctx context.Context, h *house, t schedule.Turn) (string, error) {
 	cmd, f := s.newVerifyCommand()
 	if err := s.setDefaults("verify", cmd.Flags()); err != nil {
 		return "", err
 	}
-	results, err := s.verify(ctx, h, f, nil)
+	var cases []string
+	switch {
+	case t.Order != nil:
+		cases = t.Order.What
+		if err := t.Remember(ctx, strings.Join(cases, " ")); err != nil {
+			return "", err
+		}
+	case t.Resumed:
+		cases = strings.Fields(t.Mark)
+	}
+	results, err := s.verify(ctx, h, f, cases)
 	if err != nil {
 		return "", err
 	}

@@ -26,6 +26,8 @@ import (
 	"ippwatch/api/client"
 	"ippwatch/config"
 	"ippwatch/people/lookup"
+	"ippwatch/plant"
+	"ippwatch/schedule"
 	"ippwatch/screen"
 )
 
@@ -82,6 +84,9 @@ type street struct {
 	configFile string        // where it comes from; empty: from nowhere
 	configured bool          // configFile was named by the user
 	misread    error         // what is wrong with configFile, for who tells it
+
+	foreman *schedule.Scheduler // of the daemon that this is; nil: it is none
+	plant   *plant.Plant        // whose work beside the requests ends before the stores close; nil: none are served
 }
 
 // again is a command line that continues this one on the same data directory,

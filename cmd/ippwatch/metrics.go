@@ -145,24 +145,29 @@ func (s *street) countMetrics(ctx context.Context, h *house, f *metricsFlags, o 
 	if o.FirstLook, err = h.firstLook(ctx, s.view()); err != nil {
 		return report, 0, err
 	}
-	counted := tally.New(*o)
-	sorter := sorter{by: f.by, directory: directory, holdout: holdout}
-	for spell, err := range tally.Spells(h.store.ExposuresInBrief(ctx, s.view()), h.store.TransitionsByHost(ctx, s.view()), h.former(ctx, s.view())) {
+	return h.measure(ctx, s.view(), *o, sorter{by: f.by, directory: directory, holdout: holdout})
+}
+
+// measure counts the cases that a view sees, in groups; without a way to group
+// them in none.
+func (h *house) measure(ctx context.Context, v access.View, o tally.Options, by sorter) (report tally.Report, simulated int, err error) {
+	counted := tally.New(o)
+	for spell, err := range tally.Spells(h.store.ExposuresInBrief(ctx, v), h.store.TransitionsByHost(ctx, v), h.former(ctx, v)) {
 		if err != nil {
-			return report, 0, err
+			return report, simulated, err
 		}
 		if spell.Case.Simulated {
 			simulated++
 		}
-		counted.Add(&spell, sorter.place(&spell.Case))
+		counted.Add(&spell, by.place(&spell.Case))
 	}
 	report = counted.Report()
-	if f.by == "severity" {
+	switch by.by {
+	case "severity":
 		slices.SortStableFunc(report.Groups, func(a, b tally.Group) int {
 			return exposure.Severity(a.Name).Rank() - exposure.Severity(b.Name).Rank()
 		})
-	}
-	if f.by == "" {
+	case "":
 		report.Groups = nil
 	}
 	return report, simulated, nil

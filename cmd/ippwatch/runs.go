@@ -74,9 +74,27 @@ func (r runLine) cells(s *street) []string {
 
 // runLines counts for each run what it has to ask and what it has asked.
 func runLines(ctx context.Context, h *house, runs []exposure.Run) ([]runLine, error) {
+	totals := targetsOf(runs)
+	rows := make([]runLine, len(runs))
+	for i, r := range runs {
+		rows[i] = runLine{Run: r, Ended: r.Ended, Total: totals[i]}
+		for _, l := range runLegs(r) {
+			tick, _, err := h.store.LastTick(ctx, exposure.Leg{Run: r.ID, Probe: l.probe})
+			if err != nil {
+				return nil, err
+			}
+			rows[i].Asked += tick.Handed
+		}
+	}
+	return rows, nil
+}
+
+// targetsOf counts for each run what it has to ask, over TCP and UDP; 0 where
+// today's program cannot read the scope.
+func targetsOf(runs []exposure.Run) []uint64 {
 	// The runs of many days have one scope, and that of a country takes a second.
 	sets := make(map[string]space.Set)
-	rows := make([]runLine, len(runs))
+	totals := make([]uint64, len(runs))
 	for i, r := range runs {
 		key := fmt.Sprint(r.Targets, r.Scope)
 		set, known := sets[key]
@@ -86,19 +104,13 @@ func runLines(ctx context.Context, h *house, runs []exposure.Run) ([]runLine, er
 				sets[key] = set
 			}
 		}
-		rows[i] = runLine{Run: r, Ended: r.Ended}
 		for _, l := range runLegs(r) {
 			if order, err := space.NewOrder(set, l.ports, r.Seed, r.Shard, r.Shards); err == nil {
-				rows[i].Total += order.Len()
+				totals[i] += order.Len()
 			}
-			tick, _, err := h.store.LastTick(ctx, exposure.Leg{Run: r.ID, Probe: l.probe})
-			if err != nil {
-				return nil, err
-			}
-			rows[i].Asked += tick.Handed
 		}
 	}
-	return rows, nil
+	return totals
 }
 
 // A runLeg is what a run asks with one probe.
@@ -165,26 +177,9 @@ what a killed scan may have sent in its last second it says "perhaps".`,
 }
 
 func (s *street) asked(ctx context.Context, h *house, addr netip.Addr, from, to time.Time) error {
-	runs, err := h.store.Runs(ctx, s.view(), math.MaxInt32)
+	made, err := s.sentTo(ctx, h, addr, from, to)
 	if err != nil {
 		return err
-	}
-	actions, err := h.store.Audit(ctx, s.view(), time.Time{}, math.MaxInt32)
-	if err != nil {
-		return err
-	}
-	slices.Reverse(actions)
-	var made []contactMade
-	for _, r := range runs {
-		found, err := s.askedBy(ctx, h, orders(actions), r, addr)
-		if err != nil {
-			return err
-		}
-		for _, c := range found {
-			if from.IsZero() || !c.NotAfter.Before(from) && !c.NotBefore.After(to) {
-				made = append(made, c)
-			}
-		}
 	}
 	return screen.Listing[contactMade]{
 		Columns: []string{"not_before", "not_after", "target", "what", "run", "authorised_by", "contact"},
@@ -195,6 +190,54 @@ func (s *street) asked(ctx context.Context, h *house, addr netip.Addr, from, to 
 	}.Show(&s.Screen, made)
 }
 
+// sentTo is what we sent an address, from a time to another; zero: ever.
+func (s *street) sentTo(ctx context.Context, h *house, addr netip.Addr, from, to time.Time) ([]contactMade, error) {
+	runs, err := h.store.Runs(ctx, s.view(), math.MaxInt32)
+	if err != nil {
+		return nil, err
+	}
+	actions, err := h.store.AuditAbout(ctx, s.view(), []string{"exclude", "unexclude", "pause", "resume"}, "", math.MaxInt32)
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(actions)
+	type held struct {
+		set space.Set
+		is  bool // the address is in it
+	}
+	within := make(map[string]held)
+	var made []contactMade
+	for _, r := range runs {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		// The runs of many days have one scope, and that of a country takes a second.
+		key := fmt.Sprint(r.Targets, r.Scope)
+		holds, known := within[key]
+		if !known {
+			set, err := runSet(r)
+			if err != nil {
+				return nil, fmt.Errorf("run %s: %w", r.ID, err)
+			}
+			holds = held{set, set.Contains(addr)}
+			within[key] = holds
+		}
+		if !holds.is {
+			continue
+		}
+		found, err := s.askedBy(ctx, h, orders(actions), r, holds.set, addr)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range found {
+			if from.IsZero() || !c.NotAfter.Before(from) && !c.NotBefore.After(to) {
+				made = append(made, c)
+			}
+		}
+	}
+	return made, nil
+}
+
 // during says in words which time was looked at.
 func during(from, to time.Time) string {
 	if from.IsZero() {
@@ -203,15 +246,8 @@ func during(from, to time.Time) string {
 	return fmt.Sprintf(" from %s to %s UTC", screen.Stamp(from), screen.Stamp(to))
 }
 
-// askedBy computes what one run sent the address.
-func (s *street) askedBy(ctx context.Context, h *house, given orders, r exposure.Run, addr netip.Addr) ([]contactMade, error) {
-	set, err := runSet(r)
-	if err != nil {
-		return nil, fmt.Errorf("run %s: %w", r.ID, err)
-	}
-	if !set.Contains(addr) {
-		return nil, nil
-	}
+// askedBy computes what one run sent the address, which is in its set.
+func (s *street) askedBy(ctx context.Context, h *house, given orders, r exposure.Run, set space.Set, addr netip.Addr) ([]contactMade, error) {
 	var made []contactMade
 	now := s.now()
 	ask := func(p exposure.Probe, ports []uint16, seed, what string) error {

@@ -127,30 +127,33 @@ func (s *street) newDaemon(h *house, now []string) (*daemonry, error) {
 	}
 	d.board = &alarm.Board{Store: h.store, Alerters: via, Checks: s.alarms(h), Now: s.now, Log: d.log}
 	d.metrics = pulse.New(s.metricSources(h))
-	if s.config.Web.Listen != "" {
-		if d.gate, err = s.newSite(h, d.log); err != nil {
-			return nil, err
-		}
-	}
 	d.scheduler = &schedule.Scheduler{
 		Store: h.store, Holder: s.holder(), Now: s.now, Log: d.log, Lease: s.config.Schedule.Lease, Ended: d.ended,
 	}
 	for _, n := range s.config.Schedule.Jobs.Kinds() {
-		if n.Times.Cron == "" {
+		if n.Times.Cron == "" && !s.orderable(n.Kind) {
 			continue
 		}
 		k, known := s.kind(n.Kind)
 		if !known {
 			return nil, fmt.Errorf("schedule.jobs.%s: %w", n.Kind, schedule.ErrNoKind)
 		}
-		plan, err := s.config.Schedule.Plan(n.Times)
-		if err != nil {
-			return nil, err
+		var plan schedule.Plan
+		if n.Times.Cron != "" {
+			if plan, err = s.config.Schedule.Plan(n.Times); err != nil {
+				return nil, err
+			}
 		}
 		d.scheduler.Jobs = append(d.scheduler.Jobs, schedule.Job{
 			Kind: n.Kind, Plan: plan, CatchUp: n.Times.CatchUp, Jitter: n.Times.Jitter, Limit: n.Times.Limit,
 			Now: slices.Contains(now, n.Kind), Work: d.worker(k),
 		})
+	}
+	s.foreman = d.scheduler
+	if s.config.Web.Listen != "" {
+		if d.gate, err = s.newSite(h, d.log); err != nil {
+			return nil, err
+		}
 	}
 	return d, nil
 }
@@ -246,6 +249,9 @@ func (d *daemonry) run(ctx context.Context) error {
 	<-ctx.Done() // without jobs the scheduler ends at once
 	end()
 	besides.Wait()
+	if d.plant != nil {
+		d.plant.Close()
+	}
 	d.log.Info("ended")
 	return nil
 }

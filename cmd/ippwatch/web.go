@@ -17,6 +17,7 @@ import (
 	"ippwatch/outreach"
 	"ippwatch/people"
 	"ippwatch/people/lease"
+	"ippwatch/plant"
 	"ippwatch/web"
 )
 
@@ -62,6 +63,7 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 		},
 		func() error { return s.addOwner(site, h, g) },
 		func() error { return office.Add(site, s.officeOptions(h)) },
+		func() (err error) { s.plant, err = plant.Add(site, s.works(h, g.Log)); return err },
 	} {
 		if err := add(); err != nil {
 			return nil, err

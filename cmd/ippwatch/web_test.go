@@ -36,6 +36,7 @@ type town struct {
 	cases map[string]exposure.Exposure // by constituent
 	keys  map[string]string            // by the name that the matrix has for them
 	asked int
+	dir   string
 }
 
 // matrixKeys are the keys of the matrix: of an operator, whose role may do everything.
@@ -101,7 +102,7 @@ func newTownOf(t *testing.T, now time.Time, site gate.Config, names ...string) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &town{t: t, h: &house{st, ar}, now: now, cases: make(map[string]exposure.Exposure)}
+	c := &town{t: t, h: &house{st, ar}, now: now, cases: make(map[string]exposure.Exposure), dir: dir}
 	t.Cleanup(func() {
 		if err := c.h.Close(); err != nil {
 			t.Error(err)
@@ -151,6 +152,7 @@ constituents:
 	if c.gate, err = s.newSite(c.h, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.plant.Close)
 	c.addKeys()
 	return c
 }
@@ -182,7 +184,7 @@ func (c *town) path(pattern, constituent string) string {
 	k := c.cases[constituent]
 	fills := map[string]string{
 		"file": "none", "case": k.Case(), "address": k.Addr.String(), "constituent": constituent, "token": "none", "id": "none", "method": "none",
-		"view": "map", "order": "approve",
+		"view": "map", "run": "none", "name": "none", "order": "approve",
 	}
 	return wildcard.ReplaceAllStringFunc(strings.Replace(pattern, "{$}", "", 1), func(w string) string {
 		name := wildcard.FindStringSubmatch(w)[1]

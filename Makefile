@@ -13,12 +13,13 @@ test:
 	go test ./...
 
 # Without the scripts: they time what users wait for, and cmd/ippwatch only wires.
+# Without TestBrowserCity: it judges what Chromium shows.
 # Without filter: it proves in one goroutine, ten times as slowly. Without
 # filter/announce: gobgp keeps settings in globals, so two speakers in one test
 # process race inside the library; ippwatch starts one a process.
 race:
 	go test -race -timeout 30m $$(go list ./... | grep -v -e /lab$$ -e /cmd/ippwatch$$ -e ippwatch/filter$$ -e ippwatch/filter/announce$$)
-	go test -race -timeout 30m -skip 'TestScripts|TestDocs' ./cmd/ippwatch
+	go test -race -timeout 30m -skip 'TestScripts|TestDocs|TestBrowserCity' ./cmd/ippwatch
 
 tools: $(BIN)/golangci-lint $(BIN)/govulncheck
 

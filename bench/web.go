@@ -27,8 +27,8 @@ import (
 )
 
 const (
-	webLeast    = 15 * time.Second // that readers read, also when scan and ingest end before
-	webThink    = time.Second      // between two pages of a reader
+	webLeast    = 20 * time.Second // that readers read, also when scan and ingest end before
+	webThink    = 5 * time.Second  // between two pages of a reader
 	webFeeds    = 10               // files
 	webFeedRows = 2000             // in each
 )

@@ -74,10 +74,20 @@ var hostileAttributes = []struct {
 	name string
 	tag  ipp.Tag
 }{
-	{"printer-name", ipp.TagName}, {"printer-info", ipp.TagText}, {"printer-location", ipp.TagText}, {"printer-make-and-model", ipp.TagText},
-	{"printer-organization", ipp.TagText}, {"printer-organizational-unit", ipp.TagText}, {"printer-dns-sd-name", ipp.TagName},
-	{"printer-firmware-string-version", ipp.TagText}, {"printer-firmware-name", ipp.TagName}, {"printer-wifi-ssid", ipp.TagName},
-	{"printer-device-id", ipp.TagText}, {"printer-state-message", ipp.TagText}, {"printer-geo-location", ipp.TagURI}, {"printer-more-info", ipp.TagURI},
+	{"printer-name", ipp.TagName},
+	{"printer-info", ipp.TagText},
+	{"printer-location", ipp.TagText},
+	{"printer-make-and-model", ipp.TagText},
+	{"printer-organization", ipp.TagText},
+	{"printer-organizational-unit", ipp.TagText},
+	{"printer-dns-sd-name", ipp.TagName},
+	{"printer-firmware-string-version", ipp.TagText},
+	{"printer-firmware-name", ipp.TagName},
+	{"printer-wifi-ssid", ipp.TagName},
+	{"printer-device-id", ipp.TagText},
+	{"printer-state-message", ipp.TagText},
+	{"printer-geo-location", ipp.TagURI},
+	{"printer-more-info", ipp.TagURI},
 	{"device-uri", ipp.TagURI},
 }
 

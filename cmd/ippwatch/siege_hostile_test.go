@@ -133,9 +133,27 @@ func TestHostileNames(t *testing.T) {
 func (c *city) terminal(t *testing.T) {
 	e := c.cases["library"]
 	listings := [][]string{
-		{"cases", "list"}, {"cases", "show", e.Case()}, {"changes"}, {"runs"}, {"rank"}, {"metrics"}, {"ingest", "log"}, {"ingest", "aside"},
-		{"ingest", "ages"}, {"constituents", "list"}, {"constituents", "show", "library"}, {"constituents", "log"}, {"constituents", "who", e.Addr.String()},
-		{"notify", "outbox"}, {"asked", e.Addr.String()}, {"doctor"}, {"rules"}, {"surges"}, {"exclude", "list"}, {"hold", "list"}, {"judge"},
+		{"cases", "list"},
+		{"cases", "show", e.Case()},
+		{"changes"},
+		{"runs"},
+		{"rank"},
+		{"metrics"},
+		{"ingest", "log"},
+		{"ingest", "aside"},
+		{"ingest", "ages"},
+		{"constituents", "list"},
+		{"constituents", "show", "library"},
+		{"constituents", "log"},
+		{"constituents", "who", e.Addr.String()},
+		{"notify", "outbox"},
+		{"asked", e.Addr.String()},
+		{"doctor"},
+		{"rules"},
+		{"surges"},
+		{"exclude", "list"},
+		{"hold", "list"},
+		{"judge"},
 	}
 	seen := ""
 	for _, args := range listings {
@@ -146,8 +164,11 @@ func (c *city) terminal(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		c.hood.scan("--udp", "--all"), c.hood.scan("--udp", "--all", "--format", "ndjson"), {"report", "--type", "scan_ipp", "--for", "library"},
-		{"report", "--type", "scan_ipp", "--for", "library", "--format", "html"}, {"advisory", "--all"}, {"advisory", "--for", "library", "--format", "mail", "--language", "de"},
+		c.hood.scan("--udp", "--all"), c.hood.scan("--udp", "--all", "--format", "ndjson"),
+		{"report", "--type", "scan_ipp", "--for", "library"},
+		{"report", "--type", "scan_ipp", "--for", "library", "--format", "html"},
+		{"advisory", "--all"},
+		{"advisory", "--for", "library", "--format", "mail", "--language", "de"},
 		{"advisory", "--for", "library", "--language", "ja"},
 	} {
 		if args[0] == "--data" { // the helper names it
@@ -332,7 +353,7 @@ func takeApart(t *testing.T, name, contentType, encoding string, body io.Reader,
 		parts := multipart.NewReader(body, params["boundary"])
 		for {
 			p, err := parts.NextRawPart()
-			if err == io.EOF { //nolint:errorlint // as it says
+			if err == io.EOF {
 				return
 			}
 			if err != nil {

@@ -45,7 +45,8 @@ func (s *service) visit(d *served) *visitor {
 	return v
 }
 
-func (v *visitor) do(r *http.Request, err error) (*http.Response, string) {
+// do returns the status, the header and the page.
+func (v *visitor) do(r *http.Request, err error) (int, http.Header, string) {
 	v.t.Helper()
 	if err != nil {
 		v.t.Fatal(err)
@@ -59,13 +60,13 @@ func (v *visitor) do(r *http.Request, err error) (*http.Response, string) {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	return res, string(b)
+	return res.StatusCode, res.Header, string(b)
 }
 
 func (v *visitor) get(path string) (int, string) {
 	v.t.Helper()
-	res, page := v.do(http.NewRequestWithContext(v.t.Context(), http.MethodGet, v.base+path, nil))
-	return res.StatusCode, page
+	code, _, page := v.do(http.NewRequestWithContext(v.t.Context(), http.MethodGet, v.base+path, nil))
+	return code, page
 }
 
 var hiddenToken = regexp.MustCompile(`name="csrf" value="([^"]+)"`)
@@ -85,11 +86,11 @@ func (v *visitor) post(path string, form url.Values) (int, string) {
 	if err == nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	res, page := v.do(r, err)
-	if res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("Retry-After") == "" {
+	code, header, page := v.do(r, err)
+	if code == http.StatusServiceUnavailable && header.Get("Retry-After") == "" {
 		v.t.Errorf("POST %s does not say when to come again", path)
 	}
-	return res.StatusCode, page
+	return code, page
 }
 
 // withPages is a service with a daemon that serves pages, and an operator.

@@ -229,7 +229,7 @@ func (j *journal) String() string {
 // page without an example fails the test.
 func (c *city) examples() (byPattern map[string][]string, byWildcard map[string]string) {
 	e := c.cases["library"]
-	message, run := "none", "none"
+	message := "none"
 	for m, err := range c.h.store.Messages(c.t.Context(), access.CLI(c.now), store.MessageFilter{Limit: 1}) {
 		if err != nil {
 			c.t.Fatal(err)
@@ -240,7 +240,6 @@ func (c *city) examples() (byPattern map[string][]string, byWildcard map[string]
 	if err != nil || len(runs) != 1 {
 		c.t.Fatal(runs, err)
 	}
-	run = runs[0].ID
 	return map[string][]string{
 			"/login": {"/login", "/login?next=/account"},
 			"/statistics/combined/{view}/{$}": {
@@ -256,7 +255,7 @@ func (c *city) examples() (byPattern map[string][]string, byWildcard map[string]
 			"/o/{token}/filter":    {"/o/" + c.inMail("/o/") + "/filter"},
 			"/unsubscribe/{token}": {"/unsubscribe/" + c.inMail("/unsubscribe/")},
 		}, map[string]string{
-			"case": e.Case(), "addr": e.Addr.String(), "address": e.Addr.String(), "constituent": "library", "run": run,
+			"case": e.Case(), "addr": e.Addr.String(), "address": e.Addr.String(), "constituent": "library", "run": runs[0].ID,
 		}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -221,7 +220,7 @@ func TestTemplatesSayNothing(t *testing.T) {
 		}
 		for _, text := range spoken(action.ReplaceAllString(string(b), " ")) {
 			if word := english.FindString(proper.ReplaceAllString(text, "")); word != "" && !strings.Contains(text, `="`) { // an attribute inside an action
-				t.Error(fmt.Sprintf("%s says %q itself: put it into the texts", file, text))
+				t.Errorf("%s says %q itself: put it into the texts", file, text)
 			}
 		}
 	}

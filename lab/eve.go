@@ -35,18 +35,20 @@ func (h *Host) Eve(args ...string) *Daemon {
 	h.t.Helper()
 	Need(h.t, "ippeveprinter")
 	// No -n with an IPv4 address: it would want to listen on its IPv6 side too.
-	all := []string{"-v", "-p", "631", "-d", h.t.TempDir()}
+	all := []string{"-v", "-p", "631", "-d", h.t.TempDir(), "-K", h.t.TempDir()}
 	d := h.Start("ippeveprinter", append(append(all, args...), "Lab Printer")...)
 	h.answers("127.0.0.1:631", d)
-	// It makes its certificate during the first handshake, and has none for a
-	// second that comes meanwhile.
+	// It makes its certificate during the first handshake. A second that comes
+	// meanwhile, to it or to another that keeps its keys in the same place, makes
+	// one, too, and what is kept is the key of the one with the certificate of the
+	// other, for ever: so each has a place of its own, and the first handshake time.
 	h.await("TLS of ippeveprinter", func() bool {
 		raw, err := h.DialContext(h.t.Context(), "tcp", "127.0.0.1:631")
 		if err != nil {
 			return false
 		}
 		defer raw.Close()
-		_ = raw.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = raw.SetDeadline(time.Now().Add(time.Minute))
 		return tls.Client(raw, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(h.t.Context()) == nil //nolint:gosec // nobody vouches for it
 	}, d)
 	return d

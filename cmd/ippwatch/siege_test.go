@@ -240,23 +240,25 @@ func (c *city) examples() (byPattern map[string][]string, byWildcard map[string]
 	if err != nil || len(runs) != 1 {
 		c.t.Fatal(runs, err)
 	}
-	return map[string][]string{
-			"/login": {"/login", "/login?next=/account"},
-			"/statistics/combined/{view}/{$}": {
-				"/statistics/combined/map/", "/statistics/combined/tree/", "/statistics/combined/time-series/?date_range=7", "/statistics/combined/table/",
-				"/statistics/combined/bar/", "/statistics/combined/map/?source=scan&tag=ipp&geo=DE",
-			},
-			"/search":              {"/search?q=" + e.Addr.String(), "/search?q=hostile"},
-			"/outreach/{id}":       {"/outreach/" + message},
-			"/cases/done/{id}":     {"/cases/done/" + c.deed()},
-			"/sensors/{name}":      {"/sensors/" + citySensor},
-			"/scans/asked":         {"/scans/asked?address=" + e.Addr.String()},
-			"/o/{token}":           {"/o/" + c.inMail("/o/")},
-			"/o/{token}/filter":    {"/o/" + c.inMail("/o/") + "/filter"},
-			"/unsubscribe/{token}": {"/unsubscribe/" + c.inMail("/unsubscribe/")},
-		}, map[string]string{
-			"case": e.Case(), "addr": e.Addr.String(), "address": e.Addr.String(), "constituent": "library", "run": runs[0].ID,
-		}
+	byPattern = map[string][]string{
+		"/login": {"/login", "/login?next=/account"},
+		"/statistics/combined/{view}/{$}": {
+			"/statistics/combined/map/", "/statistics/combined/tree/", "/statistics/combined/time-series/?date_range=7", "/statistics/combined/table/",
+			"/statistics/combined/bar/", "/statistics/combined/map/?source=scan&tag=ipp&geo=DE",
+		},
+		"/search":              {"/search?q=" + e.Addr.String(), "/search?q=hostile"},
+		"/outreach/{id}":       {"/outreach/" + message},
+		"/cases/done/{id}":     {"/cases/done/" + c.deed()},
+		"/sensors/{name}":      {"/sensors/" + citySensor},
+		"/scans/asked":         {"/scans/asked?address=" + e.Addr.String()},
+		"/o/{token}":           {"/o/" + c.inMail("/o/")},
+		"/o/{token}/filter":    {"/o/" + c.inMail("/o/") + "/filter"},
+		"/unsubscribe/{token}": {"/unsubscribe/" + c.inMail("/unsubscribe/")},
+	}
+	byWildcard = map[string]string{
+		"case": e.Case(), "addr": e.Addr.String(), "address": e.Addr.String(), "constituent": "library", "run": runs[0].ID,
+	}
+	return byPattern, byWildcard
 }
 
 // inMail returns the token behind the path in the mail to the library.

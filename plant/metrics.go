@@ -43,7 +43,6 @@ type metricsPage struct {
 	Figures
 	Table       *web.Listing
 	Definitions []definition
-	Query       string
 	Few         int
 }
 
@@ -120,10 +119,7 @@ func (p *Plant) metrics(w http.ResponseWriter, r *http.Request, v *gate.Visit) e
 	if err != nil {
 		return err
 	}
-	d := metricsPage{By: q.By, NewOnly: q.NewOnly, Choices: p.ways(v), Few: tally.Few, Query: "by=" + q.By}
-	if q.NewOnly {
-		d.Query += "&new_only=1"
-	}
+	d := metricsPage{By: q.By, NewOnly: q.NewOnly, Choices: p.ways(v), Few: tally.Few}
 	if d.Figures, d.At, d.Ready, err = p.measured(r, v, q); err != nil {
 		return err
 	}

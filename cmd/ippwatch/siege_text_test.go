@@ -141,6 +141,9 @@ func (c *city) german(t *testing.T) {
 				t.Errorf("%s for %s does not say that it is German", path, role)
 			}
 			for _, text := range spoken(body) {
+				if strings.HasPrefix(path, "/settings") && !strings.Contains(text, " ") {
+					continue // names of settings and of checks, as the command line has them
+				}
 				key, english := left[text]
 				if english || slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(text) }) {
 					t.Errorf("%s for %s says in English: %q %s", path, role, text, key)

@@ -19,7 +19,7 @@ test:
 # process race inside the library; ippwatch starts one a process.
 race:
 	go test -race -timeout 30m $$(go list ./... | grep -v -e /lab$$ -e /cmd/ippwatch$$ -e ippwatch/filter$$ -e ippwatch/filter/announce$$)
-	go test -race -timeout 30m -skip 'TestScripts|TestDocs|TestBrowserCity' ./cmd/ippwatch
+	go test -race -timeout 30m -skip 'TestScripts|TestDocs|TestBrowser|TestDemo|TestHostile|TestAsked|TestRestore|TestADatabase|TestAddressMoved|TestOwnerCloses|TestPagesWhile|TestIngestFrom' ./cmd/ippwatch
 
 tools: $(BIN)/golangci-lint $(BIN)/govulncheck
 

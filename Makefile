@@ -12,8 +12,8 @@ build:
 test:
 	go test ./...
 
-# Without the scripts: they time what users wait for, and cmd/ippwatch only wires.
-# Without TestBrowserCity: it judges what Chromium shows.
+# Without the scripts, the journeys in a browser and what starts whole processes:
+# they are seen once without it, and cmd/ippwatch only wires.
 # Without filter: it proves in one goroutine, ten times as slowly. Without
 # filter/announce: gobgp keeps settings in globals, so two speakers in one test
 # process race inside the library; ippwatch starts one a process.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -126,6 +127,7 @@ func TestHostileNames(t *testing.T) {
 	t.Run("reports as pages", c.pageReports)
 	t.Run("mails", c.mails)
 	t.Run("pages", c.inertPages)
+	t.Run("the API", c.machineAnswers)
 	t.Run("what is asked", c.reflections)
 }
 
@@ -382,6 +384,60 @@ func (c *city) inertPages(t *testing.T) {
 			page := c.ask(t, c.gate, path, reader.role, "en")
 			inert(t, path+" for "+reader.name, page)
 			still(t, path+" for "+reader.name, strings.ReplaceAll(page, "\r\n", "\n")) // a letter has both
+		}
+	}
+}
+
+// machineAnswers holds that programs get the names to the byte, in JSON that no
+// browser takes for a page.
+func (c *city) machineAnswers(t *testing.T) {
+	cookie, _ := c.login("olga")
+	fields := make(map[string]bool)
+	for _, path := range []string{"/api/v1/observations?limit=500", "/api/v1/observations/export", "/api/v1/cases?limit=500", "/api/v1/cases/export", "/api/v1/visits", "/api/v1/hosts/" + c.cases["library"].Addr.String()} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://ippwatch.test"+path, nil)
+		r.AddCookie(&http.Cookie{Name: "session", Value: cookie})
+		w := httptest.NewRecorder()
+		c.gate.ServeHTTP(w, r)
+		kind := w.Header().Get("Content-Type")
+		if w.Code != http.StatusOK || kind != "application/json" && kind != "application/x-ndjson" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("GET %s: %d, %q, %q", path, w.Code, kind, w.Header().Get("X-Content-Type-Options"))
+		}
+		if path != "/api/v1/visits" { // hear gave the archive more than a sensor would
+			bounded(t, path, w.Body.String())
+		}
+		d := json.NewDecoder(w.Body)
+		for {
+			var v any
+			err := d.Decode(&v)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Errorf("GET %s: %v", path, err)
+				break
+			}
+			gather(v, fields)
+		}
+	}
+	for _, h := range persona.HostileNames {
+		if !slices.ContainsFunc(exact(h), func(want string) bool { return fields[want] }) && len(h.Text) < 1000 {
+			t.Errorf("%s did not come whole", h.Name)
+		}
+	}
+}
+
+// gather notes every text in a JSON value.
+func gather(v any, texts map[string]bool) {
+	switch v := v.(type) {
+	case string:
+		texts[v] = true
+	case []any:
+		for _, one := range v {
+			gather(one, texts)
+		}
+	case map[string]any:
+		for _, one := range v {
+			gather(one, texts)
 		}
 	}
 }

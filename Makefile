@@ -12,14 +12,14 @@ build:
 test:
 	go test ./...
 
-# Without the scripts, the journeys in a browser and what starts whole processes:
-# they are seen once without it, and cmd/ippwatch only wires.
+# Of cmd/ippwatch, which only wires, what many do at once: the rest is seen once
+# without it, and takes minutes.
 # Without filter: it proves in one goroutine, ten times as slowly. Without
 # filter/announce: gobgp keeps settings in globals, so two speakers in one test
 # process race inside the library; ippwatch starts one a process.
 race:
 	go test -race -timeout 30m $$(go list ./... | grep -v -e /lab$$ -e /cmd/ippwatch$$ -e ippwatch/filter$$ -e ippwatch/filter/announce$$)
-	go test -race -timeout 30m -skip 'TestScripts|TestDocs|TestBrowser|TestDemo|TestHostile|TestAsked|TestRestore|TestADatabase|TestAddressMoved|TestOwnerCloses|TestPagesWhile|TestIngestFrom' ./cmd/ippwatch
+	go test -race -timeout 30m -run 'TestAPI|TestOffice|TestPages(Render|Check|Compare|Drain)|TestServe(Drains|KilledGoesOn)|TestTheDaemon|TestOrders|TestRoutes' ./cmd/ippwatch
 
 tools: $(BIN)/golangci-lint $(BIN)/govulncheck
 

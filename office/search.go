@@ -1,11 +1,13 @@
 package office
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"ippwatch/gate"
 	"ippwatch/space"
@@ -61,6 +63,15 @@ func (d *desk) search(w http.ResponseWriter, r *http.Request, v *gate.Visit) err
 			if len(h.Hits) > 0 {
 				s.Kinds = append(s.Kinds, h)
 			}
+		}
+	}
+	if s.Query != "" && len(s.Kinds) == 0 { // it reads most, and is meant when nothing else is
+		h, err := d.findWords(r, v, s.Query)
+		if err != nil {
+			return err
+		}
+		if len(h.Hits) > 0 || h.More {
+			s.Kinds = append(s.Kinds, h)
 		}
 	}
 	if len(s.Kinds) == 1 && len(s.Kinds[0].Hits) == 1 && !s.Kinds[0].More {
@@ -211,6 +222,31 @@ func (d *desk) findPerson(r *http.Request, v *gate.Visit, q string) (hits, error
 		h.Hits = []hit{{Text: q, NoteKey: "search.its_cases", Link: "/cases?" + url.Values{"assignee": {q}, "show": {"all"}}.Encode()}}
 	}
 	return h, nil
+}
+
+// wordsPatience is for reading what all cases say: of a million, a second or two.
+const wordsPatience = 3 * time.Second
+
+// findWords finds what a printer or a host calls itself.
+func (d *desk) findWords(r *http.Request, v *gate.Visit, q string) (hits, error) {
+	h := hits{Kind: "search.words"}
+	_, err := space.Parse(strings.Trim(q, "[]"))
+	if err == nil || len(q) < 3 || uuidForm.MatchString(q) || asnForm.MatchString(q) || caseName(q) {
+		return h, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), wordsPatience)
+	defer cancel()
+	es, err := d.Store.CasesSaying(ctx, v.View, q, maxHits+1)
+	if ctx.Err() != nil && r.Context().Err() == nil {
+		err, h.More = nil, true // what was found so far
+	}
+	for _, e := range es {
+		h.Hits = append(h.Hits, hit{Text: e.Case(), Note: door(e.Key) + " · " + e.Evidence, Link: "/cases/" + e.Case() + "?at=" + url.QueryEscape(e.Addr.String())})
+	}
+	if len(h.Hits) > maxHits {
+		h = h.cut()
+	}
+	return h, err
 }
 
 func contains(text, q string) bool {

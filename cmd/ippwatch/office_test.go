@@ -63,6 +63,19 @@ func TestOfficeSearch(t *testing.T) {
 			t.Errorf("%s searches %q: %d, leads to %q, want %q", try.who, try.what, w.Code, got, try.leads)
 		}
 	}
+
+	// What a printer calls itself is in the evidence; only who may see the case finds it.
+	e, err := c.h.store.Exposure(t.Context(), access.CLI(c.now), own.Key)
+	if err != nil || len(e.Evidence) < 8 {
+		t.Fatalf("%q, %v", e.Evidence, err)
+	}
+	words := "/search?q=" + url.QueryEscape(strings.ToUpper(e.Evidence[2:min(len(e.Evidence), 60)]))
+	for who, finds := range map[string]bool{"operator": true, "customer-a": true, "customer-b": false} {
+		w := c.visit(who, http.MethodGet, words, nil)
+		if got := strings.Contains(w.Body.String()+w.Header().Get("Location"), "/cases/"+own.Case()); got != finds {
+			t.Errorf("%s searches for what is said in a case: %d, finds it: %v", who, w.Code, got)
+		}
+	}
 }
 
 // TestOfficeBulk accepts, dismisses and assigns in bulk, and takes each back.

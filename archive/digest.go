@@ -125,10 +125,11 @@ func (s *subject) see(l *look) {
 
 func (s *subject) box() box { return box{marksOf(s.seen), s.country, s.asn, s.vendor, s.model} }
 
-// A look is what a digest needs of one observation that spoke.
+// A look is what a rollup needs of one observation that spoke.
 type look struct {
 	at     int64
-	source string
+	from   exposure.Source
+	source string // from, with a 6 for IPv6
 	tags   []string
 	where  exposure.Where
 	trait  trait

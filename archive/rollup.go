@@ -210,10 +210,18 @@ func (a *Archive) count(ctx context.Context, view access.View, day int64, dig *d
 	cells := make(map[cell]tally)
 	var host []glance
 	done := func() error {
-		if err := d.tally(ctx, cells, host); err != nil || dig == nil {
+		if len(host) == 0 {
+			return nil
+		}
+		looks, err := a.looks(ctx, d, host, dig != nil)
+		if err != nil {
 			return err
 		}
-		return a.digestHost(ctx, d, dig, host)
+		tallyHost(cells, looks)
+		if dig != nil {
+			dig.host(sketch.HashAddr(host[0].addr), looks)
+		}
+		return nil
 	}
 	for g, err := range a.glances(ctx, view, day) {
 		if err != nil {
@@ -236,41 +244,43 @@ func (a *Archive) count(ctx context.Context, view access.View, day int64, dig *d
 	return cells, nil
 }
 
-// digestHost adds the observations of one address to the digest.
-func (a *Archive) digestHost(ctx context.Context, d *reader, dig *digest, host []glance) error {
+// looks are what the observations of one address say, in the order of time; what
+// was silent says nothing. Traits are read only if they are wanted.
+func (a *Archive) looks(ctx context.Context, d *reader, host []glance, traits bool) ([]look, error) {
+	slices.SortStableFunc(host, func(x, y glance) int { return cmp.Compare(x.at, y.at) })
 	var looks []look
-	for _, g := range host {
+	for i := range host {
+		g := &host[i]
 		kind, err := d.kind(ctx, g.kind)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !kind.verdict.Spoke() {
 			continue
 		}
 		body, err := d.tagset(ctx, g.tags)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		_, rules, err := splitTags(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		l := look{at: g.at, source: string(kind.source), tags: append(kind.tags(), rules...)}
+		l := look{at: g.at, from: kind.source, source: string(kind.source), tags: append(kind.tags(), rules...)}
 		if g.addr.Unmap().Is6() {
 			l.source += "6"
 		}
 		if l.where, err = d.place(ctx, g.place); err != nil {
-			return err
+			return nil, err
 		}
-		if l.trait, err = a.trait(ctx, d, kind, &g); err != nil {
-			return err
+		if traits {
+			if l.trait, err = a.trait(ctx, d, kind, g); err != nil {
+				return nil, err
+			}
 		}
 		looks = append(looks, l)
 	}
-	if len(looks) > 0 {
-		dig.host(sketch.HashAddr(host[0].addr), looks)
-	}
-	return nil
+	return looks, nil
 }
 
 // recentTraits is how many contents are known by what they say of devices: a host
@@ -340,49 +350,26 @@ var (
 	errClosed = errors.New("the archive is closed")
 )
 
-// tally adds the observations of one address to the cells.
-func (d *reader) tally(ctx context.Context, cells map[cell]tally, host []glance) error {
-	if len(host) == 0 {
-		return nil
-	}
+// tallyHost adds the looks at one address to the cells.
+func tallyHost(cells map[cell]tally, looks []look) {
 	// What is counted: by tag and source, how many observations.
 	counts := make(map[string]map[exposure.Source]int64)
 	var country string
 	var asn uint32
-	slices.SortStableFunc(host, func(x, y glance) int { return int(min(max(x.at-y.at, -1), 1)) })
-	for _, g := range host {
-		kind, err := d.kind(ctx, g.kind)
-		if err != nil {
-			return err
+	for _, l := range looks {
+		if l.where.Country != "" {
+			country = l.where.Country
 		}
-		if !kind.verdict.Spoke() {
-			continue
+		if l.where.ASN != 0 {
+			asn = l.where.ASN
 		}
-		body, err := d.tagset(ctx, g.tags)
-		if err != nil {
-			return err
-		}
-		_, rules, err := splitTags(body)
-		if err != nil {
-			return err
-		}
-		where, err := d.place(ctx, g.place)
-		if err != nil {
-			return err
-		}
-		if where.Country != "" {
-			country = where.Country
-		}
-		if where.ASN != 0 {
-			asn = where.ASN
-		}
-		tags := append(rules, append(kind.tags(), "")...)
+		tags := append(slices.Clone(l.tags), "")
 		slices.Sort(tags)
 		for _, tag := range slices.Compact(tags) {
 			if counts[tag] == nil {
 				counts[tag] = make(map[exposure.Source]int64)
 			}
-			counts[tag][kind.source]++
+			counts[tag][l.from]++
 		}
 	}
 	for tag, sources := range counts {
@@ -395,5 +382,4 @@ func (d *reader) tally(ctx context.Context, cells map[cell]tally, host []glance)
 			cells[c] = tally{cells[c].addresses - extra, cells[c].observations}
 		}
 	}
-	return nil
 }

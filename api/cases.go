@@ -18,6 +18,7 @@ import (
 	"ippwatch/screen"
 	"ippwatch/space"
 	"ippwatch/store"
+	"ippwatch/track"
 )
 
 // States are the words for kinds of cases, each with the filter it stands for.
@@ -330,6 +331,20 @@ func numberOf(place []string) (int, error) {
 	return int(n), nil
 }
 
+// Changes are the rows of what changed, the new ones first.
+func Changes(c track.Changes) []v1.Change {
+	var rows []v1.Change
+	for _, list := range []struct {
+		word  string
+		steps []exposure.Transition
+	}{{"new", c.New}, {"back", c.Back}, {"silent", c.Silent}, {"closed", c.Closed}} {
+		for _, t := range list.steps {
+			rows = append(rows, v1.Change{Change: list.word, Case: t.Case(), Transition: t})
+		}
+	}
+	return rows
+}
+
 // changes are computed whole, and change with what happens meanwhile: a place in
 // them is a case.
 func (d *door) changes(ctx context.Context, v *gate.Visit, in *changeList, place []string, n int) iter.Seq2[entry[v1.Change], error] {
@@ -347,20 +362,11 @@ func (d *door) changes(ctx context.Context, v *gate.Visit, in *changeList, place
 	if err != nil {
 		return fail(err)
 	}
-	var rows []v1.Change
-	for _, list := range []struct {
-		word  string
-		steps []exposure.Transition
-	}{{"new", c.New}, {"back", c.Back}, {"silent", c.Silent}, {"closed", c.Closed}} {
-		for _, t := range list.steps {
-			rows = append(rows, v1.Change{Change: list.word, Case: t.Case(), Transition: t})
-		}
-	}
 	order := map[string]string{"new": "1", "back": "2", "silent": "3", "closed": "4"}
 	key := func(c *v1.Change) string {
 		return fmt.Sprintf("%s %03d %x %s %05d %s", order[c.Change], c.Addr.BitLen(), c.Addr.AsSlice(), c.Transport, c.Port, c.Rule)
 	}
-	return first(kept(rows, key, rising, place), n)
+	return first(kept(Changes(c), key, rising, place), n)
 }
 
 // first yields n at most.

@@ -99,6 +99,15 @@ func (k Key) Case() string {
 	return strings.ToUpper(hex.EncodeToString(sum[:6]))
 }
 
+// Keys are those of the exposures, in their order.
+func Keys(all []Exposure) []Key {
+	keys := make([]Key, len(all))
+	for i := range all {
+		keys[i] = all[i].Key
+	}
+	return keys
+}
+
 // A Condition is what is known about the hole itself.
 type Condition string
 

@@ -250,7 +250,7 @@ func (d *desk) do(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
 	if mistake != "" {
 		return d.showPreview(w, r, v, a, es, more, mistake)
 	}
-	taken, err := d.take(r, v, a, o, clean(r, "to"), keysOf(fit))
+	taken, err := d.take(r, v, a, o, clean(r, "to"), exposure.Keys(fit))
 	if err != nil && !errors.Is(err, track.ErrNoTransition) && !errors.Is(err, track.ErrNoCase) {
 		return err
 	}
@@ -279,14 +279,6 @@ func (d *desk) take(r *http.Request, v *gate.Visit, a action, o track.Order, to 
 		return d.Tracker.Assign(r.Context(), keys, to, v.Who, v.At.UTC())
 	}
 	return d.Tracker.Take(r.Context(), keys, o)
-}
-
-func keysOf(es []exposure.Exposure) []exposure.Key {
-	keys := make([]exposure.Key, len(es))
-	for i := range es {
-		keys[i] = es[i].Key
-	}
-	return keys
 }
 
 // A deed is what somebody did with cases, so that it can be undone.

@@ -11,6 +11,7 @@ import (
 	"ippwatch/exposure"
 	"ippwatch/gate"
 	"ippwatch/people"
+	"ippwatch/rule"
 	"ippwatch/space"
 	"ippwatch/store"
 	"ippwatch/web"
@@ -65,7 +66,7 @@ func (d *desk) caseTable(v *gate.Visit) *web.Table {
 			{Name: "condition", Text: "cases.condition", Kind: web.Many, Options: web.Choices("condition", conditions...)},
 			{Name: "contact", Text: "cases.contact", Kind: web.Many, Options: web.Choices("contact", contacts...)},
 			{Name: "verdict", Text: "cases.verdict", Kind: web.Many, Options: web.Choices("verdict", rulings...)},
-			{Name: "rule", Text: "cases.rule", Kind: web.Choice, Options: web.Choices("", ruleIDs()...)},
+			{Name: "rule", Text: "cases.rule", Kind: web.Choice, Options: web.Choices("", rule.IDs()...)},
 			{Name: "country", Text: "cases.country", Kind: web.Words, Hint: "DE"},
 			{Name: "asn", Text: "cases.asn", Kind: web.Number, Hint: "64496"},
 			{Name: "older", Text: "cases.older", Kind: web.Number, Hint: "30"},

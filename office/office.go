@@ -143,15 +143,6 @@ func (d *desk) title(lang, id string) string {
 // word is the key of the text for the state of a case.
 func word(e *exposure.Exposure) string { return "word." + strings.ReplaceAll(e.Word(), " ", "_") }
 
-// ruleIDs are those of all rules.
-func ruleIDs() []string {
-	var all []string
-	for i := range rule.All {
-		all = append(all, rule.All[i].ID)
-	}
-	return all
-}
-
 // door is a case's address with its port.
 func door(k exposure.Key) string {
 	return netip.AddrPortFrom(k.Addr, k.Port).String() + "/" + string(k.Transport)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ippwatch/gate"
+	"ippwatch/rule"
 	"ippwatch/space"
 	"ippwatch/store"
 	"ippwatch/web"
@@ -200,7 +201,7 @@ func (d *desk) findCountry(_ *http.Request, _ *gate.Visit, q string) (hits, erro
 func (d *desk) findRule(r *http.Request, v *gate.Visit, q string) (hits, error) {
 	h := hits{Kind: "search.rules"}
 	lang := d.site.Language(r, v)
-	for _, id := range ruleIDs() {
+	for _, id := range rule.IDs() {
 		title := d.title(lang, id)
 		if len(q) >= 3 && (contains(id, q) || contains(title, q)) {
 			h.Hits = append(h.Hits, hit{Text: id, Note: title, Link: "/cases?rule=" + id})
@@ -243,10 +244,7 @@ func (d *desk) findWords(r *http.Request, v *gate.Visit, q string) (hits, error)
 	for _, e := range es {
 		h.Hits = append(h.Hits, hit{Text: e.Case(), Note: door(e.Key) + " · " + e.Evidence, Link: "/cases/" + e.Case() + "?at=" + url.QueryEscape(e.Addr.String())})
 	}
-	if len(h.Hits) > maxHits {
-		h = h.cut()
-	}
-	return h, err
+	return h.cut(), err
 }
 
 func contains(text, q string) bool {

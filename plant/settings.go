@@ -426,17 +426,22 @@ func (p *Plant) addKey(w http.ResponseWriter, r *http.Request, v *gate.Visit) er
 	return p.showKeys(w, r, v, peoplePage{Secret: secret, Key: k, Scopes: []string{string(access.Read)}}, http.StatusCreated)
 }
 
-func (p *Plant) revokeKey(_ http.ResponseWriter, r *http.Request, v *gate.Visit) error {
+// revoke ends all that were chosen in a table, and shows it again.
+func revoke(r *http.Request, v *gate.Visit, one func(ctx context.Context, id, who string, at time.Time) error, gone error, back string) error {
 	for _, id := range r.PostForm["row"] {
-		err := p.Store.RevokeKey(r.Context(), id, v.Who, v.At)
-		if errors.Is(err, store.ErrNoKey) {
+		err := one(r.Context(), id, v.Who, v.At)
+		if errors.Is(err, gone) {
 			return gate.NotFound
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return gate.SeeOther("/settings/keys?done")
+	return gate.SeeOther(back)
+}
+
+func (p *Plant) revokeKey(_ http.ResponseWriter, r *http.Request, v *gate.Visit) error {
+	return revoke(r, v, p.Store.RevokeKey, store.ErrNoKey, "/settings/keys?done")
 }
 
 // shownLinks is how many links the list has, the newest.
@@ -485,14 +490,5 @@ func (p *Plant) links(w http.ResponseWriter, r *http.Request, v *gate.Visit) err
 }
 
 func (p *Plant) revokeLink(_ http.ResponseWriter, r *http.Request, v *gate.Visit) error {
-	for _, id := range r.PostForm["row"] {
-		err := p.Store.RevokeLink(r.Context(), id, v.Who, v.At)
-		if errors.Is(err, store.ErrNoLink) {
-			return gate.NotFound
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return gate.SeeOther("/settings/links?done")
+	return revoke(r, v, p.Store.RevokeLink, store.ErrNoLink, "/settings/links?done")
 }

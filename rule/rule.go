@@ -66,6 +66,15 @@ func ByID(id string) (Rule, bool) {
 	return Rule{}, false
 }
 
+// IDs are those of all rules, in the same order.
+func IDs() []string {
+	ids := make([]string, len(All))
+	for i := range All {
+		ids[i] = All[i].ID
+	}
+	return ids
+}
+
 // Judge applies every rule and returns what they find, worst first and then in
 // the order of [All]. The result is never nil, so that it is an array in JSON.
 func Judge(o *exposure.Observation) []exposure.Finding {

@@ -217,7 +217,7 @@ func (s *server) belongs(c *call) (func(*report.Row) bool, error) {
 	if len(c.ask.lists()) == 0 || c.v.Key.Constituent != "" {
 		return func(*report.Row) bool { return true }, nil // a constituent sees its own alone
 	}
-	d, err := s.people.Directory(c.ctx, access.CLI(c.v.At))
+	d, err := s.People.Directory(c.ctx, access.CLI(c.v.At))
 	if err != nil {
 		return nil, err
 	}

@@ -30,13 +30,13 @@ type Options struct {
 	Gate    *gate.Gate
 	Store   *store.Store
 	Archive edition.Archive
+	People  *people.Registry
 }
 
 // A server answers.
 type server struct {
 	Options
-	people *people.Registry
-	shelf  *shelf
+	shelf *shelf
 }
 
 // most is how much one answer has: theirs has no more (facts/shadowserver.md 2).
@@ -47,7 +47,7 @@ const maxAsk = 64 << 10
 
 // Add adds the API to the gate.
 func Add(o Options) error {
-	s := &server{Options: o, people: people.NewRegistry(o.Store)}
+	s := &server{Options: o}
 	s.shelf = newShelf(s.bind)
 	var routes []gate.Route
 	for _, m := range []struct {
@@ -161,7 +161,7 @@ func (s *server) lists(ctx context.Context, h holder) ([]string, error) {
 	if h.constituent != "" {
 		return []string{h.constituent}, nil
 	}
-	d, err := s.people.Directory(ctx, access.CLI(h.view.At))
+	d, err := s.People.Directory(ctx, access.CLI(h.view.At))
 	if err != nil {
 		return nil, err
 	}

@@ -127,7 +127,7 @@ constituents:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := shadowserver.Add(shadowserver.Options{Gate: g, Store: p.store, Archive: p.archive}); err != nil {
+	if err := shadowserver.Add(shadowserver.Options{Gate: g, Store: p.store, Archive: p.archive, People: people.NewRegistry(p.store)}); err != nil {
 		t.Fatal(err)
 	}
 	p.server = httptest.NewServer(g)

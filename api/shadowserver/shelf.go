@@ -64,7 +64,7 @@ func (s *server) bind(ctx context.Context, h holder, day time.Time) (*volume, er
 	}
 	shares := []report.Share{{Name: h.constituent, Rows: rows}}
 	if h.constituent == "" {
-		d, err := s.people.Directory(ctx, access.CLI(h.view.At))
+		d, err := s.People.Directory(ctx, access.CLI(h.view.At))
 		if err != nil {
 			return nil, err
 		}

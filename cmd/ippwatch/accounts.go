@@ -16,7 +16,6 @@ import (
 	"ippwatch/access"
 	"ippwatch/answer"
 	"ippwatch/config"
-	"ippwatch/people"
 	"ippwatch/screen"
 	"ippwatch/store"
 )
@@ -113,7 +112,7 @@ func (s *street) constituentExists(ctx context.Context, h *house, name string) e
 	if name == "" {
 		return nil
 	}
-	k, err := people.NewRegistry(h.store).Find(ctx, s.view(), name)
+	k, err := h.people.Find(ctx, s.view(), name)
 	if err == nil && len(k.Networks) == 0 && len(k.ASNs)+len(k.Countries) > 0 {
 		s.Note("%s has no networks: what is its by AS number or country only is not shown to it", name)
 	}

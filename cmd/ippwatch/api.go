@@ -9,7 +9,6 @@ import (
 	"ippwatch/api"
 	v1 "ippwatch/api/v1"
 	"ippwatch/gate"
-	"ippwatch/people"
 	"ippwatch/people/lease"
 	"ippwatch/report"
 	"ippwatch/tally"
@@ -20,12 +19,11 @@ import (
 // addAPI puts the JSON API into the site: it does what the commands do, for
 // whoever looks.
 func (s *street) addAPI(h *house, site *web.Site) error {
-	registry := people.NewRegistry(h.store)
 	return api.Add(api.Options{
-		Site: site, Store: h.store, Archive: h.archive, People: registry, Tracker: h.tracker(), Version: aboutUs(),
+		Site: site, Store: h.store, Archive: h.archive, People: h.people, Tracker: h.tracker(), Version: aboutUs(),
 		Street: api.Street{
 			Who: func(ctx context.Context, v access.View, a netip.Addr, at time.Time) (v1.Whose, error) {
-				return s.as(v).whose(ctx, h, registry, &whereFlags{}, &customerFlags{}, a, at)
+				return s.as(v).whose(ctx, h, &whereFlags{}, &customerFlags{}, a, at)
 			},
 			Shares: func(ctx context.Context, v access.View, day time.Time) ([]report.Share, string, error) {
 				s := s.as(v)

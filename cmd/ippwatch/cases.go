@@ -15,6 +15,7 @@ import (
 	"ippwatch/api"
 	v1 "ippwatch/api/v1"
 	"ippwatch/exposure"
+	"ippwatch/rule"
 	"ippwatch/screen"
 	"ippwatch/store"
 )
@@ -83,7 +84,7 @@ func (s *street) casesList() *cobra.Command {
 	fl.IntVar(&f.limit, "limit", 0, "at most so many; 0 for all")
 	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateHelp(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("severity", cobra.FixedCompletions(severityWords(), cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("rule", cobra.FixedCompletions(ruleIDs(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("rule", cobra.FixedCompletions(rule.IDs(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("for", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return s.constituentWords(cmd.Context()), cobra.ShellCompDirectiveNoFileComp
 	})
@@ -110,8 +111,8 @@ func (s *street) caseFilter(f *caseFlags, args []string) (store.Filter, error) {
 		return filter, usage("--severity %q: want %s", f.severity, strings.Join(severityWords(), ", "))
 	}
 	for _, id := range f.rules {
-		if !slices.Contains(ruleIDs(), id) {
-			return filter, usage("--rule %q: want one of %s", id, strings.Join(ruleIDs(), ", "))
+		if !slices.Contains(rule.IDs(), id) {
+			return filter, usage("--rule %q: want one of %s", id, strings.Join(rule.IDs(), ", "))
 		}
 	}
 	if f.limit < 0 {

@@ -7,10 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ippwatch/api"
 	v1 "ippwatch/api/v1"
-	"ippwatch/exposure"
 	"ippwatch/screen"
-	"ippwatch/track"
 )
 
 func (s *street) changesCommand() *cobra.Command {
@@ -50,26 +49,13 @@ was closed), silent (a complete scan met silence, which proves nothing), closed
 				if err != nil {
 					return err
 				}
-				return show(changeRows(changes))
+				return show(api.Changes(changes))
 			})
 		}),
 	}
 	cmd.Flags().StringVar(&since, "since", "yesterday", "yesterday, today, a date, a time, or how long ago (36h)")
 	_ = cmd.RegisterFlagCompletionFunc("since", cobra.FixedCompletions(days, cobra.ShellCompDirectiveNoFileComp))
 	return there(cmd)
-}
-
-func changeRows(c track.Changes) []v1.Change {
-	var rows []v1.Change
-	for _, list := range []struct {
-		word  string
-		steps []exposure.Transition
-	}{{"new", c.New}, {"back", c.Back}, {"silent", c.Silent}, {"closed", c.Closed}} {
-		for _, t := range list.steps {
-			rows = append(rows, v1.Change{Change: list.word, Case: t.Case(), Transition: t})
-		}
-	}
-	return rows
 }
 
 // days are those that have a name.

@@ -36,7 +36,7 @@ Every change is in the audit log. Reports and messages go by these constituents.
 
 // people runs f on the registry of the data directory.
 func (s *street) people(ctx context.Context, f func(*house, *people.Registry) error) error {
-	return s.read(ctx, func(h *house) error { return s.advised(f(h, people.NewRegistry(h.store))) })
+	return s.read(ctx, func(h *house) error { return s.advised(f(h, h.people)) })
 }
 
 // advised says what helps when a name is not known.
@@ -137,7 +137,7 @@ func (s *street) importConstituents(ctx context.Context, file, source string, dr
 		return err
 	}
 	return s.with(ctx, func(h *house) error {
-		plan, err := people.NewRegistry(h.store).Import(ctx, s.hand(), source, file, all, dry)
+		plan, err := h.people.Import(ctx, s.hand(), source, file, all, dry)
 		if err != nil {
 			return err
 		}

@@ -68,7 +68,7 @@ func (s *street) addCommand() *cobra.Command {
 	}
 	cmd.RunE = do(func(ctx context.Context, args []string) error {
 		return s.with(ctx, func(h *house) error {
-			lines, err := people.NewRegistry(h.store).Set(ctx, s.hand(), args[0], true, f.settings(cmd.Flags()))
+			lines, err := h.people.Set(ctx, s.hand(), args[0], true, f.settings(cmd.Flags()))
 			return s.told(args[0], lines, err)
 		})
 	})
@@ -172,7 +172,7 @@ func (s *street) forgetCommand() *cobra.Command {
 		},
 		RunE: do(func(ctx context.Context, args []string) error {
 			return s.read(ctx, func(h *house) error {
-				names, err := people.NewRegistry(h.store).Forget(ctx, s.hand(), args[0])
+				names, err := h.people.Forget(ctx, s.hand(), args[0])
 				if err != nil {
 					return s.unknownSource(ctx, h, store.ImportConstituents, err)
 				}
@@ -352,7 +352,7 @@ import or look-up revives it.`,
 				if invalid {
 					status, said = store.Invalid, "does not work"
 				}
-				if err := people.NewRegistry(h.store).Mark(ctx, s.hand(), args[0], status, reason, "by hand"); err != nil {
+				if err := h.people.Mark(ctx, s.hand(), args[0], status, reason, "by hand"); err != nil {
 					return err
 				}
 				s.Note("%s %s: it is told nothing until %s", screen.Printable(args[0]), said, s.again("constituents contact optin %s", shellWord(args[0])))

@@ -50,8 +50,8 @@ may be used, and which customer had the address at the time.`,
 				}
 				return s.showWhose(w)
 			}
-			return s.people(ctx, func(h *house, r *people.Registry) error {
-				w, err := s.whose(ctx, h, r, &where, &ask, addr, when)
+			return s.people(ctx, func(h *house, _ *people.Registry) error {
+				w, err := s.whose(ctx, h, &where, &ask, addr, when)
 				if err != nil {
 					return err
 				}
@@ -82,13 +82,13 @@ func (s *street) addrAndTime(address, at string) (netip.Addr, time.Time, error) 
 	return p.Addr(), when, nil
 }
 
-func (s *street) whose(ctx context.Context, h *house, r *people.Registry, f *whereFlags, ask *customerFlags, addr netip.Addr, at time.Time) (v1.Whose, error) {
+func (s *street) whose(ctx context.Context, h *house, f *whereFlags, ask *customerFlags, addr netip.Addr, at time.Time) (v1.Whose, error) {
 	w := v1.Whose{Addr: addr, At: at, Contacts: []v1.Reach{}, Told: []people.Reason{}}
 	var err error
 	if w.Where, err = s.placeOf(ctx, h, f, addr, at); err != nil {
 		return w, err
 	}
-	d, err := r.Directory(ctx, s.view())
+	d, err := h.people.Directory(ctx, s.view())
 	if err != nil {
 		return w, err
 	}
@@ -99,7 +99,7 @@ func (s *street) whose(ctx context.Context, h *house, r *people.Registry, f *whe
 			w.Contacts = append(w.Contacts, v1.Reach{Constituent: told.Name, Recipient: c, Usable: ok, Why: why})
 		}
 	}
-	found, err := s.lookedUp(ctx, h, r, addr, at)
+	found, err := s.lookedUp(ctx, h, addr, at)
 	if err != nil {
 		return w, err
 	}
@@ -139,12 +139,12 @@ func (s *street) placeOf(ctx context.Context, h *house, f *whereFlags, addr neti
 }
 
 // lookedUp are the contacts that look-ups found for the address.
-func (s *street) lookedUp(ctx context.Context, h *house, r *people.Registry, addr netip.Addr, at time.Time) ([]v1.Reach, error) {
+func (s *street) lookedUp(ctx context.Context, h *house, addr netip.Addr, at time.Time) ([]v1.Reach, error) {
 	all, err := h.store.Lookups(ctx, s.view(), addr)
 	if err != nil {
 		return nil, err
 	}
-	marks, err := r.Statuses(ctx, s.view())
+	marks, err := h.people.Statuses(ctx, s.view())
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func (s *street) decide(ctx context.Context, h *house, args []string, o track.Or
 	if err != nil {
 		return err
 	}
-	taken, err := h.tracker().Take(ctx, keysOf(es), o)
+	taken, err := h.tracker().Take(ctx, exposure.Keys(es), o)
 	for _, e := range taken {
 		s.Note("%s %s (%s at %s): %s", done, e.Case(), e.Rule, netip.AddrPortFrom(e.Addr, e.Port), e.Word())
 	}
@@ -100,14 +100,6 @@ func (s *street) decide(ctx context.Context, h *house, args []string, o track.Or
 		return hint(err, "%s shows what was decided", s.again("cases show %s", args[0]))
 	}
 	return err
-}
-
-func keysOf(es []exposure.Exposure) []exposure.Key {
-	keys := make([]exposure.Key, len(es))
-	for i, e := range es {
-		keys[i] = e.Key
-	}
-	return keys
 }
 
 func (s *street) casesAssign() *cobra.Command {
@@ -130,7 +122,7 @@ func (s *street) casesAssign() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				taken, err := h.tracker().Assign(ctx, keysOf(es), to, whoami(), s.now().UTC())
+				taken, err := h.tracker().Assign(ctx, exposure.Keys(es), to, whoami(), s.now().UTC())
 				for _, e := range taken {
 					s.Note("%s (%s at %s) is assigned to %s", e.Case(), e.Rule, netip.AddrPortFrom(e.Addr, e.Port), cmp.Or(e.Assignee, "nobody"))
 				}

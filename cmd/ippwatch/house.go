@@ -13,6 +13,7 @@ import (
 	"ippwatch/answer"
 	"ippwatch/archive"
 	"ippwatch/exposure"
+	"ippwatch/people"
 	"ippwatch/rule"
 	"ippwatch/store"
 	"ippwatch/track"
@@ -22,6 +23,11 @@ import (
 type house struct {
 	store   *store.Store
 	archive *archive.Archive
+	people  *people.Registry // one, as it remembers what it read
+}
+
+func newHouse(st *store.Store, ar *archive.Archive) *house {
+	return &house{st, ar, people.NewRegistry(st)}
 }
 
 // open opens the data directory of the command line, and makes it if need be.
@@ -42,7 +48,7 @@ func (s *street) open(ctx context.Context) (*house, error) {
 			s.Note("the schema changed with this version; what was there before is in %s", copied)
 		}
 	}
-	return &house{st, ar}, nil
+	return newHouse(st, ar), nil
 }
 
 // explainArchive says what helps when the observations cannot be opened.

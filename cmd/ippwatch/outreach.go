@@ -147,16 +147,15 @@ func (s *street) bareOffice(ctx context.Context, h *house, f *officeFlags, mail 
 		}
 	}
 	o := &outreach.Office{Store: h.store, Tracker: h.tracker(), Rules: &rules, View: s.view(), Now: s.now}
-	registry := people.NewRegistry(h.store)
 	var err error
-	if o.Statuses, err = registry.Statuses(ctx, s.view()); err != nil {
+	if o.Statuses, err = h.people.Statuses(ctx, s.view()); err != nil {
 		return nil, err
 	}
-	if o.Directory, err = f.directory(ctx, s.view(), registry, o.Statuses); err != nil {
+	if o.Directory, err = f.directory(ctx, s.view(), h.people, o.Statuses); err != nil {
 		return nil, err
 	}
 	o.Mark = func(ctx context.Context, address, status, reason, source string) error {
-		return registry.Mark(ctx, people.Hand{View: s.view(), Who: "outreach", At: s.now()}, address, status, reason, source)
+		return h.people.Mark(ctx, people.Hand{View: s.view(), Who: "outreach", At: s.now()}, address, status, reason, source)
 	}
 	o.Texts = reading()
 	o.Observe = h.observe

@@ -13,7 +13,6 @@ import (
 	"ippwatch/notify"
 	"ippwatch/outreach"
 	"ippwatch/owner"
-	"ippwatch/people"
 	"ippwatch/screen"
 	"ippwatch/verify"
 	"ippwatch/web"
@@ -21,15 +20,14 @@ import (
 
 // addOwner adds the pages of the links in mails.
 func (s *street) addOwner(site *web.Site, h *house, g *gate.Gate) error {
-	registry := people.NewRegistry(h.store)
 	words, err := texts(s.config.Outreach.Template)
 	if err != nil {
 		return err
 	}
 	return owner.Add(site, owner.Options{
-		Store: h.store, Tracker: h.tracker(), Registry: registry, Texts: words, Sender: s.config.Outreach.Sender,
+		Store: h.store, Tracker: h.tracker(), Registry: h.people, Texts: words, Sender: s.config.Outreach.Sender,
 		Office: func(ctx context.Context, mail bool) (*outreach.Office, error) {
-			return s.ownerOffice(ctx, h, registry, mail)
+			return s.ownerOffice(ctx, h, mail)
 		},
 		Observed: func(ctx context.Context, v access.View, e exposure.Exposure) (exposure.Observation, bool, error) {
 			row, ok, err := h.observe(ctx, v, e)
@@ -44,13 +42,13 @@ func (s *street) addOwner(site *web.Site, h *house, g *gate.Gate) error {
 
 // ownerOffice is an office that knows whose cases are at this moment; with mail,
 // it can send.
-func (s *street) ownerOffice(ctx context.Context, h *house, registry *people.Registry, mail bool) (*outreach.Office, error) {
+func (s *street) ownerOffice(ctx context.Context, h *house, mail bool) (*outreach.Office, error) {
 	o := &outreach.Office{Store: h.store, Tracker: h.tracker(), Rules: &s.config.Outreach, View: s.view(), Now: s.now, Pages: s.pages(), Texts: reading()}
 	var err error
-	if o.Directory, err = registry.Directory(ctx, s.view()); err != nil {
+	if o.Directory, err = h.people.Directory(ctx, s.view()); err != nil {
 		return nil, err
 	}
-	if o.Statuses, err = registry.Statuses(ctx, s.view()); err != nil || !mail {
+	if o.Statuses, err = h.people.Statuses(ctx, s.view()); err != nil || !mail {
 		return o, err
 	}
 	o.Writer, o.Mailer, err = s.config.Letters().Open(os.Getenv)

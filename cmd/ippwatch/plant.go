@@ -40,7 +40,7 @@ func (s *street) works(h *house, log *slog.Logger) *plant.Works {
 			return s.figures(ctx, h, v, q)
 		},
 		Constituent: func(ctx context.Context, name string) error {
-			_, err := people.NewRegistry(h.store).Find(ctx, s.view(), name)
+			_, err := h.people.Find(ctx, s.view(), name)
 			return err
 		},
 	}
@@ -157,7 +157,7 @@ func (s *street) figures(ctx context.Context, h *house, v access.View, q plant.M
 	}
 	directory := people.NewDirectory(nil)
 	if q.By == "constituent" {
-		if directory, err = people.NewRegistry(h.store).Directory(ctx, v); err != nil {
+		if directory, err = h.people.Directory(ctx, v); err != nil {
 			return plant.Figures{}, err
 		}
 	}

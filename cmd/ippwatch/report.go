@@ -177,7 +177,7 @@ func (s *street) directory(ctx context.Context, h *house, file string) (*people.
 		}
 		return people.NewDirectory(list), nil
 	}
-	d, err := people.NewRegistry(h.store).Directory(ctx, s.view())
+	d, err := h.people.Directory(ctx, s.view())
 	if err != nil || len(d.All()) == 0 {
 		return nil, err
 	}

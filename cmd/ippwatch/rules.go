@@ -38,19 +38,11 @@ func (s *street) rulesCommand() *cobra.Command {
 			}
 			r, ok := rule.ByID(args[0])
 			if !ok {
-				return hint(usage("no rule %q; there are %s", args[0], strings.Join(ruleIDs(), ", ")), "ippwatch rules lists them with their titles")
+				return hint(usage("no rule %q; there are %s", args[0], strings.Join(rule.IDs(), ", ")), "ippwatch rules lists them with their titles")
 			}
 			return s.explain(r)
 		}),
 	}
-}
-
-func ruleIDs() []string {
-	ids := make([]string, len(rule.All))
-	for i, r := range rule.All {
-		ids[i] = r.ID
-	}
-	return ids
 }
 
 // A ruleRow is a rule as the listings show it.

@@ -343,7 +343,7 @@ func TestRestoreOfABackupDuringWrites(t *testing.T) {
 	}
 	defer ar.Close()
 	s := &street{now: time.Now}
-	h := &house{st, ar}
+	h := newHouse(st, ar)
 	tracker := h.tracker()
 	writing, stop := context.WithCancel(t.Context())
 	written := make(chan int, 1)
@@ -395,7 +395,7 @@ func TestRestoreOfABackupDuringWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ar2.Close()
-	got := counted(t, s, &house{st2, ar2})
+	got := counted(t, s, newHouse(st2, ar2))
 	if got.cases < before.cases || got.cases > after.cases || got.observations < before.observations || got.observations > after.observations {
 		t.Errorf("restored are %+v; before the backup there were %+v, after it %+v", got, before, after)
 	}
@@ -422,7 +422,7 @@ func TestRestoreOfABackupDuringWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ar3.Close()
-	if got, want := counted(t, s, &house{st3, ar3}), counted(t, s, h); got != want {
+	if got, want := counted(t, s, newHouse(st3, ar3)), counted(t, s, h); got != want {
 		t.Errorf("restored are %+v, want %+v", got, want)
 	}
 }

@@ -131,7 +131,7 @@ func (c *city) open() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.h = &house{st, ar}
+	c.h = newHouse(st, ar)
 	t.Cleanup(func() {
 		if err := c.h.Close(); err != nil {
 			t.Error(err)

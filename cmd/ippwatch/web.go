@@ -18,6 +18,7 @@ import (
 	"ippwatch/people"
 	"ippwatch/people/lease"
 	"ippwatch/plant"
+	"ippwatch/rule"
 	"ippwatch/web"
 )
 
@@ -33,11 +34,10 @@ func (s *street) checkWeb() error {
 
 // newSite returns the door with all that is behind it.
 func (s *street) newSite(h *house, log *slog.Logger) (*gate.Gate, error) {
-	registry := people.NewRegistry(h.store)
 	g, err := gate.New(gate.Options{
 		Config: s.config.Web, Keeper: h.store, Now: s.now, Log: log,
 		Views: func(ctx context.Context, role access.Role, constituent, who string, at time.Time) (access.View, error) {
-			return registry.View(ctx, role, constituent, who, leases(h, at), at)
+			return h.people.View(ctx, role, constituent, who, leases(h, at), at)
 		},
 	})
 	if err != nil {
@@ -56,10 +56,10 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 	for _, add := range []func() error{
 		func() error { return s.addAPI(h, site) },
 		func() error {
-			return dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: ruleIDs()})
+			return dashboard.Add(site, dashboard.Options{Store: h.store, Archive: h.archive, Web: s.config.Web, Tags: rule.IDs()})
 		},
 		func() error {
-			return shadowserver.Add(shadowserver.Options{Gate: g, Store: h.store, Archive: h.archive})
+			return shadowserver.Add(shadowserver.Options{Gate: g, Store: h.store, Archive: h.archive, People: h.people})
 		},
 		func() error { return s.addOwner(site, h, g) },
 		func() error { return office.Add(site, s.officeOptions(h)) },
@@ -75,7 +75,7 @@ func (s *street) parts(h *house, g *gate.Gate) (*web.Site, error) {
 // officeOptions are what the pages for cases and people need.
 func (s *street) officeOptions(h *house) office.Options {
 	return office.Options{
-		Store: h.store, Archive: h.archive, Tracker: h.tracker(), People: people.NewRegistry(h.store),
+		Store: h.store, Archive: h.archive, Tracker: h.tracker(), People: h.people,
 		Outreach: func(ctx context.Context, mail bool) (*outreach.Office, error) {
 			switch {
 			case mail && len(s.config.Outreach.Rules) == 0:

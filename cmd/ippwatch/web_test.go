@@ -102,7 +102,7 @@ func newTownOf(t *testing.T, now time.Time, site gate.Config, names ...string) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &town{t: t, h: &house{st, ar}, now: now, cases: make(map[string]exposure.Exposure), dir: dir}
+	c := &town{t: t, h: newHouse(st, ar), now: now, cases: make(map[string]exposure.Exposure), dir: dir}
 	t.Cleanup(func() {
 		if err := c.h.Close(); err != nil {
 			t.Error(err)

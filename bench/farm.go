@@ -64,30 +64,19 @@ type farmProcess struct {
 }
 
 func openFarm(ctx context.Context) (*farmProcess, error) {
-	cmd, err := workerCommand(ctx, farmWord)
+	w, err := startWorker(ctx, farmWord)
 	if err != nil {
 		return nil, err
-	}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the farm: %w", err)
 	}
 	f := &farmProcess{close: func() {
-		_ = in.Close()
-		_ = cmd.Wait() // its end is of no interest any more
+		_ = w.in.Close()
+		_ = w.Wait() // its end is of no interest any more
 	}}
-	if err := json.NewEncoder(in).Encode(options{}); err != nil {
+	if err := json.NewEncoder(w.in).Encode(options{}); err != nil {
 		f.close()
 		return nil, fmt.Errorf("start the farm: %w", err)
 	}
-	if err := json.NewDecoder(out).Decode(&f.port); err != nil {
+	if err := json.NewDecoder(w.out).Decode(&f.port); err != nil {
 		f.close()
 		return nil, fmt.Errorf("start the farm: %w", err)
 	}

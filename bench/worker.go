@@ -30,27 +30,41 @@ func workerCommand(ctx context.Context, name string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// inWorker runs one measurement in a worker.
-func inWorker(ctx context.Context, name string, o options) ([]figure, error) {
+// A worker that was started reads in and writes out.
+type worker struct {
+	*exec.Cmd
+	in  io.WriteCloser
+	out io.Reader
+}
+
+func startWorker(ctx context.Context, name string) (*worker, error) {
 	cmd, err := workerCommand(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	in, err := cmd.StdinPipe()
-	if err != nil {
+	w := &worker{Cmd: cmd}
+	if w.in, err = w.StdinPipe(); err != nil {
 		return nil, err
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
+	if w.out, err = w.StdoutPipe(); err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := w.Start(); err != nil {
 		return nil, fmt.Errorf("start worker %s: %w", name, err)
 	}
+	return w, nil
+}
+
+// inWorker runs one measurement in a worker.
+func inWorker(ctx context.Context, name string, o options) ([]figure, error) {
+	w, err := startWorker(ctx, name)
+	if err != nil {
+		return nil, err
+	}
 	var figures []figure
-	told := errors.Join(json.NewEncoder(in).Encode(o), in.Close())
-	heard := json.NewDecoder(out).Decode(&figures)
-	if err := cmd.Wait(); err != nil {
+	told := errors.Join(json.NewEncoder(w.in).Encode(o), w.in.Close())
+	heard := json.NewDecoder(w.out).Decode(&figures)
+	if err := w.Wait(); err != nil {
 		return nil, fmt.Errorf("worker %s: %w", name, err)
 	}
 	return figures, errors.Join(told, heard)

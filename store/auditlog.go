@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"strings"
 	"time"
 
 	"ippwatch/access"
-	"ippwatch/exposure"
 )
 
 // An AuditFilter narrows the audit log. The zero filter takes all.
@@ -97,81 +95,4 @@ func (s *Store) auditRows(ctx context.Context, where term, after int64) ([]Noted
 		all = append(all, n)
 	}
 	return all, rows.Err()
-}
-
-// A StepCount is how often cases took one step.
-type StepCount struct {
-	Axis     exposure.Axis
-	From, To string
-	N        int64
-}
-
-// StepCounts counts the steps since the time; nothing to a view below operator.
-func (s *Store) StepCounts(ctx context.Context, v access.View, since time.Time) ([]StepCount, error) {
-	if v.Tier != access.Operator {
-		return nil, nil
-	}
-	rows, err := s.reads.QueryContext(ctx, "SELECT axis, was, became, count(*) FROM transitions WHERE at >= ? GROUP BY axis, was, became", instant{since}.nanoseconds())
-	if err != nil {
-		return nil, fmt.Errorf("count steps: %w", explain(err))
-	}
-	defer rows.Close()
-	var all []StepCount
-	for rows.Next() {
-		var c StepCount
-		if err := rows.Scan(&c.Axis, &c.From, &c.To, &c.N); err != nil {
-			return nil, fmt.Errorf("count steps: %w", explain(err))
-		}
-		all = append(all, c)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("count steps: %w", explain(err))
-	}
-	return all, nil
-}
-
-// CasesOfDevice returns cases of the device that says that this is its uuid, as
-// far as the view may see them.
-func (s *Store) CasesOfDevice(ctx context.Context, v access.View, device string, limit int) ([]exposure.Exposure, error) {
-	rows, err := s.caseRows(ctx, "exposures INDEXED BY exposures_device", term{"device = ? AND device <> ''", []any{strings.ToLower(device)}}, fmt.Sprintf(" LIMIT %d", limit))
-	if err != nil {
-		return nil, fmt.Errorf("read cases of a device: %w", explain(err))
-	}
-	out, err := s.clipped(ctx, v, rows)
-	if err != nil {
-		return nil, fmt.Errorf("read cases of a device: %w", explain(err))
-	}
-	return out, nil
-}
-
-// CasesSaying returns cases whose evidence or host name has the text in it, upper
-// and lower case alike, as far as the view may see them: that is how a printer's
-// name is found. It reads all cases of the view until there are enough.
-func (s *Store) CasesSaying(ctx context.Context, v access.View, text string, limit int) ([]exposure.Exposure, error) {
-	if v.Tier != access.Operator {
-		var out []exposure.Exposure
-		text = strings.ToLower(text)
-		for e, err := range s.Exposures(ctx, v, Filter{}) {
-			if err != nil {
-				return out, err
-			}
-			if strings.Contains(strings.ToLower(e.Evidence), text) || strings.Contains(strings.ToLower(e.Where.Hostname), text) {
-				if out = append(out, e); len(out) == limit {
-					break
-				}
-			}
-		}
-		return out, nil
-	}
-	rows, err := s.caseRows(ctx, "exposures", term{
-		"moved_to = '' AND (instr(lower(evidence), lower(?)) > 0 OR instr(lower(hostname), lower(?)) > 0)", []any{text, text},
-	}, fmt.Sprintf(" LIMIT %d", limit))
-	if err != nil {
-		return nil, fmt.Errorf("read cases that say %q: %w", text, explain(err))
-	}
-	out, err := s.clipped(ctx, v, rows)
-	if err != nil {
-		return nil, fmt.Errorf("read cases that say %q: %w", text, explain(err))
-	}
-	return out, nil
 }

@@ -582,3 +582,49 @@ func IsCaseMark(text string) bool {
 	_, err := readMark(text)
 	return err == nil
 }
+
+// CasesOfDevice returns cases of the device that says that this is its uuid, as
+// far as the view may see them.
+func (s *Store) CasesOfDevice(ctx context.Context, v access.View, device string, limit int) ([]exposure.Exposure, error) {
+	rows, err := s.caseRows(ctx, "exposures INDEXED BY exposures_device", term{"device = ? AND device <> ''", []any{strings.ToLower(device)}}, fmt.Sprintf(" LIMIT %d", limit))
+	if err != nil {
+		return nil, fmt.Errorf("read cases of a device: %w", explain(err))
+	}
+	out, err := s.clipped(ctx, v, rows)
+	if err != nil {
+		return nil, fmt.Errorf("read cases of a device: %w", explain(err))
+	}
+	return out, nil
+}
+
+// CasesSaying returns cases whose evidence or host name has the text in it, upper
+// and lower case alike, as far as the view may see them: that is how a printer's
+// name is found. It reads all cases of the view until there are enough.
+func (s *Store) CasesSaying(ctx context.Context, v access.View, text string, limit int) ([]exposure.Exposure, error) {
+	if v.Tier != access.Operator {
+		var out []exposure.Exposure
+		text = strings.ToLower(text)
+		for e, err := range s.Exposures(ctx, v, Filter{}) {
+			if err != nil {
+				return out, err
+			}
+			if strings.Contains(strings.ToLower(e.Evidence), text) || strings.Contains(strings.ToLower(e.Where.Hostname), text) {
+				if out = append(out, e); len(out) == limit {
+					break
+				}
+			}
+		}
+		return out, nil
+	}
+	rows, err := s.caseRows(ctx, "exposures", term{
+		"moved_to = '' AND (instr(lower(evidence), lower(?)) > 0 OR instr(lower(hostname), lower(?)) > 0)", []any{text, text},
+	}, fmt.Sprintf(" LIMIT %d", limit))
+	if err != nil {
+		return nil, fmt.Errorf("read cases that say %q: %w", text, explain(err))
+	}
+	out, err := s.clipped(ctx, v, rows)
+	if err != nil {
+		return nil, fmt.Errorf("read cases that say %q: %w", text, explain(err))
+	}
+	return out, nil
+}

@@ -85,3 +85,34 @@ func (row transitionRow) transition() exposure.Transition {
 func (s *Store) TransitionsSince(ctx context.Context, v access.View, since time.Time) iter.Seq2[exposure.Transition, error] {
 	return s.Transitions(ctx, v, Span{Since: since})
 }
+
+// A StepCount is how often cases took one step.
+type StepCount struct {
+	Axis     exposure.Axis
+	From, To string
+	N        int64
+}
+
+// StepCounts counts the steps since the time; nothing to a view below operator.
+func (s *Store) StepCounts(ctx context.Context, v access.View, since time.Time) ([]StepCount, error) {
+	if v.Tier != access.Operator {
+		return nil, nil
+	}
+	rows, err := s.reads.QueryContext(ctx, "SELECT axis, was, became, count(*) FROM transitions WHERE at >= ? GROUP BY axis, was, became", instant{since}.nanoseconds())
+	if err != nil {
+		return nil, fmt.Errorf("count steps: %w", explain(err))
+	}
+	defer rows.Close()
+	var all []StepCount
+	for rows.Next() {
+		var c StepCount
+		if err := rows.Scan(&c.Axis, &c.From, &c.To, &c.N); err != nil {
+			return nil, fmt.Errorf("count steps: %w", explain(err))
+		}
+		all = append(all, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("count steps: %w", explain(err))
+	}
+	return all, nil
+}

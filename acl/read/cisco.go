@@ -67,6 +67,26 @@ type binding struct {
 	why     string // it is not understood
 }
 
+// bindInOut reads the statement that binds a list where it is two words, which say
+// the family, the name, and in or out.
+func bindInOut(words []string, v4, v6 string) (binding, bool) {
+	var b binding
+	switch strings.Join(words[:min(2, len(words))], " ") {
+	case v4:
+		b.family = acl.V4
+	case v6:
+		b.family = acl.V6
+	default:
+		return b, false
+	}
+	if len(words) != 4 || words[3] != "in" && words[3] != "out" {
+		b.why = "a list is bound in a way that is not understood"
+		return b, true
+	}
+	b.name, b.arrives = words[2], words[3] == "in"
+	return b, true
+}
+
 type listKey struct {
 	family acl.Family
 	name   string

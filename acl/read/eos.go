@@ -1,8 +1,6 @@
 package read
 
 import (
-	"strings"
-
 	"ippwatch/acl"
 )
 
@@ -40,20 +38,7 @@ func openEOS(words []string) opening {
 }
 
 func bindEOS(words []string) (binding, bool) {
-	b := binding{family: acl.V4}
-	switch strings.Join(words[:min(2, len(words))], " ") {
-	case "ip access-group":
-	case "ipv6 access-group":
-		b.family = acl.V6
-	default:
-		return b, false
-	}
-	if len(words) != 4 || words[3] != "in" && words[3] != "out" {
-		b.why = "a list is bound in a way that is not understood"
-		return b, true
-	}
-	b.name, b.arrives = words[2], words[3] == "in"
-	return b, true
+	return bindInOut(words, "ip access-group", "ipv6 access-group")
 }
 
 // harmlessEOS begin statements at an interface; see harmlessXE for what is not

@@ -48,22 +48,7 @@ func openXE(words []string) opening {
 }
 
 func bindXE(words []string) (binding, bool) {
-	head := strings.Join(words[:min(2, len(words))], " ")
-	var b binding
-	switch head {
-	case "ip access-group":
-		b.family = acl.V4
-	case "ipv6 traffic-filter":
-		b.family = acl.V6
-	default:
-		return b, false
-	}
-	if len(words) != 4 || words[3] != "in" && words[3] != "out" {
-		b.why = "a list is bound in a way that is not understood"
-		return b, true
-	}
-	b.name, b.arrives = words[2], words[3] == "in"
-	return b, true
+	return bindInOut(words, "ip access-group", "ipv6 traffic-filter")
 }
 
 // harmlessXE begin statements at an interface. Not among them, since packets

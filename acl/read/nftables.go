@@ -12,9 +12,9 @@ import (
 // all of them. Packets are taken for the first ones of a conversation, so that
 // "ct state established" matches none.
 func readNftables(texts []acl.Text, at acl.Attach) (acl.Filter, error) {
-	r := nftReader{place: at, vars: make(map[string][]nftToken), byName: make(map[string]*nftTable), added: make(map[string][]nftToken)}
+	r := nftReader{place: at, vars: make(map[string][]token), byName: make(map[string]*nftTable), added: make(map[string][]token)}
 	for _, t := range texts {
-		r.name, r.tokens, r.pos = t.Name, nftTokens(t), 0
+		r.name, r.tokens, r.pos = t.Name, nftLexicon.tokens(t), 0
 		r.file()
 	}
 	return r.filter(), nil
@@ -23,13 +23,13 @@ func readNftables(texts []acl.Text, at acl.Attach) (acl.Filter, error) {
 type nftReader struct {
 	doubts
 	place  acl.Attach
-	tokens []nftToken
+	tokens []token
 	pos    int
 	name   string // of the text
-	vars   map[string][]nftToken
+	vars   map[string][]token
 	tables []*nftTable
 	byName map[string]*nftTable
-	added  map[string][]nftToken // tables that are added and not deleted again
+	added  map[string][]token // tables that are added and not deleted again
 }
 
 type nftTable struct {
@@ -44,7 +44,7 @@ type nftChain struct {
 	name, kind, hook string
 	devices          []string
 	drop             bool // the policy
-	rules            [][]nftToken
+	rules            [][]token
 	where            place
 	busy             bool // is being read: a chain that jumps to itself
 	read             map[acl.Direction][]acl.Rule
@@ -53,64 +53,15 @@ type nftChain struct {
 // An nftSet is a named list. Words that change while the firewall runs, such
 // as elements with a timeout, make it unsure.
 type nftSet struct {
-	words  []nftToken
+	words  []token
 	unsure bool
 }
 
-// An nftToken is small, since a large text has many; the reader knows the file.
-type nftToken struct {
-	word   string
-	line   int32
-	quoted bool
-}
-
-// is reports whether the token is the word, and not in quotes.
-func (t nftToken) is(words ...string) bool { return !t.quoted && slices.Contains(words, t.word) }
-
-// nftTokens takes a text apart. A newline is a token: it ends a rule.
-func nftTokens(t acl.Text) []nftToken {
-	var all []nftToken
-	here := int32(0)
-	for text := range strings.Lines(t.Body) {
-		here++
-		text = strings.TrimRight(text, "\r\n")
-		goesOn := strings.HasSuffix(text, "\\")
-		text = strings.TrimSuffix(text, "\\")
-		for text != "" {
-			switch c := text[0]; {
-			case c == ' ' || c == '\t':
-				text = text[1:]
-			case c == '#':
-				text = ""
-			case c == '"':
-				word, rest, _ := strings.Cut(text[1:], `"`)
-				all = append(all, nftToken{word, here, true})
-				text = rest
-			case strings.HasPrefix(text, "!=") || strings.HasPrefix(text, "==") || strings.HasPrefix(text, "<=") || strings.HasPrefix(text, ">="):
-				all = append(all, nftToken{text[:2], here, false})
-				text = text[2:]
-			case strings.ContainsRune("{}();,=<>&|^!", rune(c)):
-				all = append(all, nftToken{text[:1], here, false})
-				text = text[1:]
-			default:
-				n := strings.IndexAny(text, " \t\"{}();,=<>&|^!#")
-				if n < 0 {
-					n = len(text)
-				}
-				all = append(all, nftToken{text[:n], here, false})
-				text = text[n:]
-			}
-		}
-		if !goesOn {
-			all = append(all, nftToken{"\n", here, false})
-		}
-	}
-	return all
-}
+var nftLexicon = lexicon{blanks: " \t", singles: "{}();,=<>&|^!", doubles: []string{"!=", "==", "<=", ">="}}
 
 // statement takes the tokens up to the next newline or semicolon that stands
 // in no braces, or before the brace that closes or the one that opens a block.
-func (r *nftReader) statement() []nftToken {
+func (r *nftReader) statement() []token {
 	start, depth := r.pos, 0
 	for ; r.pos < len(r.tokens); r.pos++ {
 		t := r.tokens[r.pos]
@@ -130,15 +81,15 @@ func (r *nftReader) statement() []nftToken {
 	return r.tokens[start:r.pos]
 }
 
-func (r *nftReader) peek() nftToken {
+func (r *nftReader) peek() token {
 	if r.pos < len(r.tokens) {
 		return r.tokens[r.pos]
 	}
-	return nftToken{word: "\x00"}
+	return token{word: "\x00"}
 }
 
 // block takes the head of a block, such as "chain x", if one stands here.
-func (r *nftReader) block(head string, n int) ([]nftToken, bool) {
+func (r *nftReader) block(head string, n int) ([]token, bool) {
 	if !r.peek().is(head) || r.pos+n >= len(r.tokens) || !r.tokens[r.pos+n].is("{") {
 		return nil, false
 	}
@@ -147,13 +98,13 @@ func (r *nftReader) block(head string, n int) ([]nftToken, bool) {
 	return words, true
 }
 
-func (r *nftReader) doubt(tokens []nftToken, why string) {
+func (r *nftReader) doubt(tokens []token, why string) {
 	if len(tokens) > 0 {
 		r.at(place{r.name, int(tokens[0].line)}, nftText(tokens), why)
 	}
 }
 
-func nftText(tokens []nftToken) string {
+func nftText(tokens []token) string {
 	var b strings.Builder
 	for i, t := range tokens {
 		if t.word == "\n" {
@@ -182,7 +133,7 @@ func (r *nftReader) file() {
 			continue
 		}
 		if t := r.peek(); t.is("}") {
-			r.doubt([]nftToken{t}, "a brace that closes nothing")
+			r.doubt([]token{t}, "a brace that closes nothing")
 			r.pos++
 			continue
 		}
@@ -191,7 +142,7 @@ func (r *nftReader) file() {
 }
 
 // command reads what stands outside of tables.
-func (r *nftReader) command(s []nftToken) {
+func (r *nftReader) command(s []token) {
 	switch {
 	case len(s) == 0:
 	case s[0].is("define") && len(s) > 3 && s[2].is("="):
@@ -212,7 +163,7 @@ func (r *nftReader) command(s []nftToken) {
 
 // wholeTable reads "add table", which makes "delete table" no mistake where
 // there is none, and "delete table", without which what the table held stays.
-func (r *nftReader) wholeTable(s []nftToken, name string) {
+func (r *nftReader) wholeTable(s []token, name string) {
 	switch {
 	case s[0].is("add"):
 		r.added[name] = s
@@ -324,7 +275,7 @@ func (r *nftReader) set(t *nftTable, name string) {
 		}
 	}
 	r.close()
-	ranged := slices.ContainsFunc(s.words, func(t nftToken) bool { return strings.ContainsAny(t.word, "/-") })
+	ranged := slices.ContainsFunc(s.words, func(t token) bool { return strings.ContainsAny(t.word, "/-") })
 	if !typed {
 		r.doubt(head, "a set without a type is not loaded")
 	} else if ranged && !interval {
@@ -333,7 +284,7 @@ func (r *nftReader) set(t *nftTable, name string) {
 	t.sets[name] = s
 }
 
-func (r *nftReader) chain(t *nftTable, head []nftToken) {
+func (r *nftReader) chain(t *nftTable, head []token) {
 	c := &nftChain{name: head[1].word, where: place{r.name, int(head[0].line)}, read: make(map[acl.Direction][]acl.Rule)}
 	t.chains = append(t.chains, c)
 	for r.pos < len(r.tokens) && !r.peek().is("}") {
@@ -361,7 +312,7 @@ func (r *nftReader) chain(t *nftTable, head []nftToken) {
 
 // nftNames are the names in "wan", in { "wan", "lan" } or = { wan } up to the
 // word priority.
-func nftNames(s []nftToken) []string {
+func nftNames(s []token) []string {
 	var names []string
 	for _, t := range s {
 		if t.is("priority") {

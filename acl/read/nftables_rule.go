@@ -13,7 +13,7 @@ import (
 type nftRule struct {
 	r     *nftReader
 	table *nftTable
-	rest  []nftToken
+	rest  []token
 	dirs  acl.Direction // of the packets that come to the chain
 
 	rule    acl.Rule
@@ -28,7 +28,7 @@ type nftRule struct {
 
 // rule reads one rule; of one that it does not understand it returns what must
 // be feared of it.
-func (r *nftReader) rule(t *nftTable, tokens []nftToken, dirs acl.Direction) []acl.Rule {
+func (r *nftReader) rule(t *nftTable, tokens []token, dirs acl.Direction) []acl.Rule {
 	rules, parted := r.ruleFor(t, tokens, dirs)
 	if !parted || dirs != acl.In|acl.Out {
 		return rules
@@ -40,7 +40,7 @@ func (r *nftReader) rule(t *nftTable, tokens []nftToken, dirs acl.Direction) []a
 	return append(in, out...)
 }
 
-func (r *nftReader) ruleFor(t *nftTable, tokens []nftToken, dirs acl.Direction) (rules []acl.Rule, parted bool) {
+func (r *nftReader) ruleFor(t *nftTable, tokens []token, dirs acl.Direction) (rules []acl.Rule, parted bool) {
 	u := &nftRule{r: r, table: t, rest: r.expand(tokens), dirs: dirs, dir: dirs}
 	u.rule.Line = int(tokens[0].line)
 	why := ""
@@ -55,7 +55,7 @@ func (r *nftReader) ruleFor(t *nftTable, tokens []nftToken, dirs acl.Direction) 
 		u.rule.Unsure = true
 		if !u.decided {
 			u.rule.Action = acl.Permit
-			if slices.ContainsFunc(u.rest, func(t nftToken) bool { return t.is("drop", "reject") }) {
+			if slices.ContainsFunc(u.rest, func(t token) bool { return t.is("drop", "reject") }) {
 				u.rule.Action = acl.Drop
 			}
 		}
@@ -77,12 +77,12 @@ func (r *nftReader) ruleFor(t *nftTable, tokens []nftToken, dirs acl.Direction) 
 }
 
 // expand puts the values of variables in their places.
-func (r *nftReader) expand(tokens []nftToken) []nftToken {
-	variable := func(t nftToken) bool { return !t.quoted && strings.HasPrefix(t.word, "$") }
+func (r *nftReader) expand(tokens []token) []token {
+	variable := func(t token) bool { return !t.quoted && strings.HasPrefix(t.word, "$") }
 	if !slices.ContainsFunc(tokens, variable) {
 		return tokens
 	}
-	var all []nftToken
+	var all []token
 	for _, t := range tokens {
 		if value, ok := r.vars[strings.TrimPrefix(t.word, "$")]; ok && variable(t) {
 			all = append(all, value...)
@@ -108,9 +108,9 @@ func (u *nftRule) accept(words ...string) bool {
 }
 
 // word takes the next word; at the end it is empty.
-func (u *nftRule) word() nftToken {
+func (u *nftRule) word() token {
 	if len(u.rest) == 0 {
-		return nftToken{}
+		return token{}
 	}
 	t := u.rest[0]
 	u.rest = u.rest[1:]
@@ -213,7 +213,7 @@ func (u *nftRule) partly(proto uint16) string {
 	if proto != 0 {
 		m.Proto = acl.Number(proto)
 	}
-	return u.field(func([]nftToken, bool) (acl.Match, bool, string) { return m, true, "" })
+	return u.field(func([]token, bool) (acl.Match, bool, string) { return m, true, "" })
 }
 
 func (u *nftRule) statement() string {
@@ -333,7 +333,7 @@ func (u *nftRule) rate() string {
 }
 
 // field reads the values behind a field and joins what they mean to the rule.
-func (u *nftRule) field(meaning func(words []nftToken, not bool) (acl.Match, bool, string)) string {
+func (u *nftRule) field(meaning func(words []token, not bool) (acl.Match, bool, string)) string {
 	if u.accept("vmap") {
 		return u.verdicts(meaning)
 	}
@@ -352,7 +352,7 @@ func (u *nftRule) field(meaning func(words []nftToken, not bool) (acl.Match, boo
 }
 
 // values takes one value, a list in braces, or the name of a set.
-func (u *nftRule) values() (words []nftToken, unsure bool, why string) {
+func (u *nftRule) values() (words []token, unsure bool, why string) {
 	first := u.word()
 	switch {
 	case first.is("&", "|", "^", "<", ">", "<=", ">=", ""):
@@ -379,7 +379,7 @@ func (u *nftRule) values() (words []nftToken, unsure bool, why string) {
 		}
 		words, unsure = s.words, s.unsure
 	default:
-		words = []nftToken{first}
+		words = []token{first}
 		for u.accept(",") {
 			words = append(words, u.word())
 		}
@@ -391,7 +391,7 @@ func (u *nftRule) values() (words []nftToken, unsure bool, why string) {
 
 // nftElements are the values of a list without their commas, counters and
 // comments. One that times out is a value that may be gone.
-func nftElements(words []nftToken) (values []nftToken, changing bool) {
+func nftElements(words []token) (values []token, changing bool) {
 	begin := true
 	for _, t := range words {
 		switch {
@@ -409,7 +409,7 @@ func nftElements(words []nftToken) (values []nftToken, changing bool) {
 }
 
 // verdicts reads { 631 : drop, 22 : jump x }.
-func (u *nftRule) verdicts(meaning func([]nftToken, bool) (acl.Match, bool, string)) string {
+func (u *nftRule) verdicts(meaning func([]token, bool) (acl.Match, bool, string)) string {
 	if !u.accept("{") {
 		return "a map of verdicts that has a name"
 	}
@@ -422,7 +422,7 @@ func (u *nftRule) verdicts(meaning func([]nftToken, bool) (acl.Match, bool, stri
 		if !u.accept(":") {
 			return "a map of verdicts"
 		}
-		m, unsure, why := meaning([]nftToken{key}, false)
+		m, unsure, why := meaning([]token{key}, false)
 		if why != "" {
 			return why
 		}
@@ -452,7 +452,7 @@ func (u *nftRule) verdicts(meaning func([]nftToken, bool) (acl.Match, bool, stri
 
 // ctState: the packets that are judged begin a conversation.
 func (u *nftRule) ctState() string {
-	return u.field(func(words []nftToken, not bool) (acl.Match, bool, string) {
+	return u.field(func(words []token, not bool) (acl.Match, bool, string) {
 		fresh, maybe := false, false
 		for _, w := range words {
 			switch w.word {
@@ -497,10 +497,10 @@ func (u *nftRule) iface(arriving bool) string {
 // meets tells whether the packets of a direction arrive at (or leave by) one of
 // the interfaces. It is not known if only some of ours are named, or if the
 // packets use another side of the router of which nothing is said.
-func (r *nftReader) meets(names []nftToken, d acl.Direction, arriving bool) (is, known bool) {
+func (r *nftReader) meets(names []token, d acl.Direction, arriving bool) (is, known bool) {
 	ours := r.place.Interfaces
 	named := func(iface string) bool {
-		return slices.ContainsFunc(names, func(t nftToken) bool {
+		return slices.ContainsFunc(names, func(t token) bool {
 			stem, wild := strings.CutSuffix(t.word, "*")
 			return t.word == iface || wild && strings.HasPrefix(iface, stem)
 		})
@@ -605,7 +605,7 @@ var nftServices = map[string]uint16{
 }
 
 // nftNumbers reads numbers, ranges and names.
-func nftNumbers(words []nftToken, names map[string]uint16) (acl.Ranges, string) {
+func nftNumbers(words []token, names map[string]uint16) (acl.Ranges, string) {
 	rs := acl.Ranges{}
 	for _, w := range words {
 		one := func(s string) (uint16, bool) {
@@ -629,7 +629,7 @@ func nftNumbers(words []nftToken, names map[string]uint16) (acl.Ranges, string) 
 	return rs, ""
 }
 
-func nftProto(words []nftToken, not bool) (acl.Match, bool, string) {
+func nftProto(words []token, not bool) (acl.Match, bool, string) {
 	rs, why := nftNumbers(words, nftProtocols)
 	if not && why == "" {
 		var some bool
@@ -642,7 +642,7 @@ func nftProto(words []nftToken, not bool) (acl.Match, bool, string) {
 
 // nftNextHeader sees the first header alone: behind an extension header it finds
 // no TCP and no UDP, and in a fragment it finds the fragment header.
-func nftNextHeader(words []nftToken, not bool) (acl.Match, bool, string) {
+func nftNextHeader(words []token, not bool) (acl.Match, bool, string) {
 	m, _, why := nftProto(words, false)
 	for _, r := range m.Proto {
 		for _, ext := range []uint16{0, 43, 44, 60, 135} {
@@ -658,15 +658,15 @@ func nftNextHeader(words []nftToken, not bool) (acl.Match, bool, string) {
 	return m, false, why
 }
 
-func nftNfproto(words []nftToken, not bool) (acl.Match, bool, string) {
+func nftNfproto(words []token, not bool) (acl.Match, bool, string) {
 	return nftFamily(words, not, map[string]acl.Family{"ipv4": acl.V4, "2": acl.V4, "ipv6": acl.V6, "10": acl.V6})
 }
 
-func nftEtherType(words []nftToken, not bool) (acl.Match, bool, string) {
+func nftEtherType(words []token, not bool) (acl.Match, bool, string) {
 	return nftFamily(words, not, map[string]acl.Family{"ip": acl.V4, "0x0800": acl.V4, "ip6": acl.V6, "0x86dd": acl.V6})
 }
 
-func nftFamily(words []nftToken, not bool, names map[string]acl.Family) (acl.Match, bool, string) {
+func nftFamily(words []token, not bool, names map[string]acl.Family) (acl.Match, bool, string) {
 	var f acl.Family
 	for _, w := range words {
 		one, ok := names[w.word]
@@ -681,8 +681,8 @@ func nftFamily(words []nftToken, not bool, names map[string]acl.Family) (acl.Mat
 	return acl.Match{Family: f, Never: f == 0}, false, ""
 }
 
-func nftAddrs(f acl.Family, dst bool) func([]nftToken, bool) (acl.Match, bool, string) {
-	return func(words []nftToken, not bool) (acl.Match, bool, string) {
+func nftAddrs(f acl.Family, dst bool) func([]token, bool) (acl.Match, bool, string) {
+	return func(words []token, not bool) (acl.Match, bool, string) {
 		var rs []netipx.IPRange
 		for _, w := range words {
 			r, ok := span(w.word)
@@ -709,7 +709,7 @@ func (u *nftRule) ports(proto acl.Ranges, dst bool) string {
 			continue
 		}
 		w := u.word()
-		rs, why := nftNumbers([]nftToken{w}, nftServices)
+		rs, why := nftNumbers([]token{w}, nftServices)
 		if why != "" || len(rs) != 1 || rs[0].First != rs[0].Last {
 			return "unknown number: " + w.word
 		}
@@ -738,8 +738,8 @@ func (u *nftRule) ports(proto acl.Ranges, dst bool) string {
 	return u.field(nftPorts(proto, dst))
 }
 
-func nftPorts(proto acl.Ranges, dst bool) func([]nftToken, bool) (acl.Match, bool, string) {
-	return func(words []nftToken, not bool) (acl.Match, bool, string) {
+func nftPorts(proto acl.Ranges, dst bool) func([]token, bool) (acl.Match, bool, string) {
+	return func(words []token, not bool) (acl.Match, bool, string) {
 		rs, why := nftNumbers(words, nftServices)
 		if why == "" && not {
 			var some bool

@@ -15,7 +15,7 @@ import (
 // another one has the anchor's name, and else for a part of the main rules.
 // Packets are taken for the first ones of a conversation.
 func readPF(texts []acl.Text, at acl.Attach) (acl.Filter, error) {
-	r := pfReader{place: at, macros: make(map[string][]pfToken), tables: make(map[string]pfSet), anchors: make(map[string]acl.Text)}
+	r := pfReader{place: at, macros: make(map[string][]token), tables: make(map[string]pfSet), anchors: make(map[string]acl.Text)}
 	named := make(map[string]bool)
 	for _, t := range texts {
 		r.anchors[strings.TrimSuffix(filepath.Base(t.Name), ".conf")] = t
@@ -28,7 +28,7 @@ func readPF(texts []acl.Text, at acl.Attach) (acl.Filter, error) {
 	for _, t := range texts {
 		if !named[strings.TrimSuffix(filepath.Base(t.Name), ".conf")] {
 			r.name = t.Name
-			r.statements(pfTokens(t), acl.Match{}, "", nil)
+			r.statements(pfLexicon.tokens(t), acl.Match{}, "", nil)
 		}
 	}
 	return r.filter(), nil
@@ -38,7 +38,7 @@ type pfReader struct {
 	doubts
 	place   acl.Attach
 	name    string // of the text
-	macros  map[string][]pfToken
+	macros  map[string][]token
 	tables  map[string]pfSet
 	anchors map[string]acl.Text
 	skip    []string // interfaces that are not filtered at all
@@ -54,56 +54,9 @@ type pfSet struct {
 	unsure bool
 }
 
-// A pfToken is small, since a large text has many; the reader knows the file.
-type pfToken struct {
-	word   string
-	line   int32
-	quoted bool
-}
+var pfLexicon = lexicon{blanks: " \t,", singles: "{}()=!<>", doubles: []string{"!=", "<=", ">=", "><", "<>"}}
 
-func (t pfToken) is(words ...string) bool { return !t.quoted && slices.Contains(words, t.word) }
-
-func pfTokens(t acl.Text) []pfToken {
-	var all []pfToken
-	here := int32(0)
-	for text := range strings.Lines(t.Body) {
-		here++
-		text = strings.TrimRight(text, "\r\n")
-		goesOn := strings.HasSuffix(text, "\\")
-		text = strings.TrimSuffix(text, "\\")
-		for text != "" {
-			switch c := text[0]; {
-			case c == ' ' || c == '\t' || c == ',':
-				text = text[1:]
-			case c == '#':
-				text = ""
-			case c == '"':
-				word, rest, _ := strings.Cut(text[1:], `"`)
-				all = append(all, pfToken{word, here, true})
-				text = rest
-			case strings.HasPrefix(text, "!=") || strings.HasPrefix(text, "<=") || strings.HasPrefix(text, ">=") || strings.HasPrefix(text, "><") || strings.HasPrefix(text, "<>"):
-				all = append(all, pfToken{text[:2], here, false})
-				text = text[2:]
-			case strings.ContainsRune("{}()=!<>", rune(c)):
-				all = append(all, pfToken{text[:1], here, false})
-				text = text[1:]
-			default:
-				end := strings.IndexAny(text, " \t,#\"{}()=!<>")
-				if end < 0 {
-					end = len(text)
-				}
-				all = append(all, pfToken{text[:end], here, false})
-				text = text[end:]
-			}
-		}
-		if !goesOn {
-			all = append(all, pfToken{"\n", here, false})
-		}
-	}
-	return all
-}
-
-func pfText(tokens []pfToken) string {
+func pfText(tokens []token) string {
 	words := make([]string, 0, len(tokens))
 	for _, t := range tokens {
 		if t.word != "\n" {
@@ -113,14 +66,14 @@ func pfText(tokens []pfToken) string {
 	return strings.Join(words, " ")
 }
 
-func (r *pfReader) doubt(s []pfToken, why string) {
+func (r *pfReader) doubt(s []token, why string) {
 	if len(s) > 0 {
 		r.at(place{r.name, int(s[0].line)}, pfText(s), why)
 	}
 }
 
 // statements reads lines; those of an anchor hold for what comes to it.
-func (r *pfReader) statements(tokens []pfToken, base acl.Match, way string, on []pfIface) {
+func (r *pfReader) statements(tokens []token, base acl.Match, way string, on []pfIface) {
 	r.depth++
 	defer func() { r.depth-- }()
 	for len(tokens) > 0 {
@@ -149,12 +102,12 @@ func (r *pfReader) statements(tokens []pfToken, base acl.Match, way string, on [
 }
 
 // expand puts the values of macros in their places.
-func (r *pfReader) expand(s []pfToken) []pfToken {
-	macro := func(t pfToken) bool { return !t.quoted && strings.HasPrefix(t.word, "$") }
+func (r *pfReader) expand(s []token) []token {
+	macro := func(t token) bool { return !t.quoted && strings.HasPrefix(t.word, "$") }
 	if !slices.ContainsFunc(s, macro) {
 		return s
 	}
-	var all []pfToken
+	var all []token
 	for _, t := range s {
 		if value, ok := r.macros[strings.TrimPrefix(t.word, "$")]; ok && macro(t) {
 			for _, v := range value {
@@ -168,20 +121,20 @@ func (r *pfReader) expand(s []pfToken) []pfToken {
 	return all
 }
 
-func (r *pfReader) statement(s []pfToken, base acl.Match, way string, on []pfIface) {
+func (r *pfReader) statement(s []token, base acl.Match, way string, on []pfIface) {
 	first := s[0]
 	switch {
 	case len(s) > 1 && s[1].is("="):
 		// The value is a text, of which the quotes are no part.
-		var value []pfToken
+		var value []token
 		for _, t := range s[2:] {
 			if t.quoted {
-				value = append(value, pfTokens(acl.Text{Body: t.word})...)
+				value = append(value, pfLexicon.tokens(acl.Text{Body: t.word})...)
 			} else {
 				value = append(value, t)
 			}
 		}
-		value = slices.DeleteFunc(value, func(t pfToken) bool { return t.is("\n") })
+		value = slices.DeleteFunc(value, func(t token) bool { return t.is("\n") })
 		r.macros[first.word] = value
 	case first.is("table"):
 		r.table(s)
@@ -210,7 +163,7 @@ func (r *pfReader) statement(s []pfToken, base acl.Match, way string, on []pfIfa
 
 // table reads "table <name> const { 198.51.100.0/24, !198.51.100.16 }": of the
 // entries that hold an address the longest decides.
-func (r *pfReader) table(s []pfToken) {
+func (r *pfReader) table(s []token) {
 	if len(s) < 4 || !s[1].is("<") || !s[3].is(">") {
 		r.doubt(s, "a table without a name")
 		return
@@ -283,7 +236,7 @@ func pfEntries(n int, entry func(int) (bits int, not bool, nets acl.Nets)) acl.N
 }
 
 // anchor reads rules in braces, or the text that has the anchor's name.
-func (r *pfReader) anchor(s []pfToken, base acl.Match, way string, on []pfIface) {
+func (r *pfReader) anchor(s []token, base acl.Match, way string, on []pfIface) {
 	u := pfRule{r: r, way: way, on: on}
 	u.Match = base
 	u.rest = s[1:]
@@ -291,14 +244,14 @@ func (r *pfReader) anchor(s []pfToken, base acl.Match, way string, on []pfIface)
 	if len(u.rest) > 0 && (u.rest[0].quoted || !u.rest[0].is("{", "in", "out", "on", "quick", "inet", "inet6", "proto", "from", "all")) {
 		name = u.take().word
 	}
-	var inside []pfToken
+	var inside []token
 	defer func(name string) { r.name = name }(r.name)
 	from := r.name
-	if n := slices.IndexFunc(u.rest, func(t pfToken) bool { return t.is("{") }); n >= 0 && len(u.rest) > n+1 && u.rest[n+1].is("\n") {
+	if n := slices.IndexFunc(u.rest, func(t token) bool { return t.is("{") }); n >= 0 && len(u.rest) > n+1 && u.rest[n+1].is("\n") {
 		inside = u.rest[n+1 : len(u.rest)-1]
 		u.rest = u.rest[:n]
 	} else if text, ok := r.anchors[name]; ok && r.depth < 8 {
-		inside, from = pfTokens(text), text.Name
+		inside, from = pfLexicon.tokens(text), text.Name
 	} else {
 		r.doubt(s, "the rules of the anchor are not here: add what pfctl -a "+name+" -sr prints as "+name+".conf")
 		return

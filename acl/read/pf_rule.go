@@ -10,7 +10,7 @@ import (
 // A pfRule is a rule of pf; lists in braces make it match if one element does.
 type pfRule struct {
 	r    *pfReader
-	rest []pfToken
+	rest []token
 
 	acl.Match
 	action acl.Action
@@ -33,7 +33,7 @@ type pfIface struct {
 	not  bool
 }
 
-func (r *pfReader) rule(s []pfToken, base acl.Match, way string, on []pfIface) {
+func (r *pfReader) rule(s []token, base acl.Match, way string, on []pfIface) {
 	u := pfRule{r: r, rest: s[1:], way: way, on: on, line: int(s[0].line)}
 	u.Match = base
 	switch s[0].word {
@@ -64,9 +64,9 @@ func (u *pfRule) accept(word string) bool {
 	return false
 }
 
-func (u *pfRule) take() pfToken {
+func (u *pfRule) take() token {
 	if len(u.rest) == 0 {
-		return pfToken{}
+		return token{}
 	}
 	t := u.rest[0]
 	u.rest = u.rest[1:]
@@ -85,15 +85,15 @@ func (u *pfRule) brackets() {
 
 // list takes one element, or those in braces; a "!" stands before what it
 // denies.
-func (u *pfRule) list() []pfToken {
+func (u *pfRule) list() []token {
 	if !u.accept("{") {
 		if u.accept("!") {
 			t := u.take()
-			return []pfToken{{word: "!", line: t.line}, t}
+			return []token{{word: "!", line: t.line}, t}
 		}
-		return []pfToken{u.take()}
+		return []token{u.take()}
 	}
-	var all []pfToken
+	var all []token
 	for len(u.rest) > 0 && !u.accept("}") {
 		if t := u.take(); !t.is("\n") {
 			all = append(all, t)

@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,20 +27,7 @@ type stayed struct {
 	t    *testing.T
 	cmd  *exec.Cmd
 	out  bytes.Buffer
-	mu   sync.Mutex // guards errs
-	errs bytes.Buffer
-}
-
-func (d *stayed) Write(b []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.errs.Write(b)
-}
-
-func (d *stayed) said() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.errs.String()
+	errs journal
 }
 
 // stay starts it and waits until it is open.
@@ -50,7 +36,7 @@ func stay(t *testing.T, tmp string, args ...string) (d *stayed, base string) {
 	d = &stayed{t: t}
 	d.cmd = exec.Command(os.Args[0], append([]string{"demo", "--stay", "--format", "json", "--listen", "127.0.0.1:0", "--hosts", "20", "--scaled"}, args...)...)
 	d.cmd.Env = append(os.Environ(), asMain+"=yes", "TMPDIR="+tmp)
-	d.cmd.Stdout, d.cmd.Stderr = &d.out, d
+	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.errs
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +44,12 @@ func stay(t *testing.T, tmp string, args ...string) (d *stayed, base string) {
 		_ = d.cmd.Process.Kill() // it may have ended
 		_ = d.cmd.Wait()
 		if t.Failed() {
-			t.Logf("it said\n%s", d.said())
+			t.Logf("it said\n%s", d.errs.String())
 		}
 	})
 	open := regexp.MustCompile(`Open (http://127\.0\.0\.1:\d+)/`)
 	for began := time.Now(); time.Since(began) < 5*time.Minute; time.Sleep(50 * time.Millisecond) {
-		if m := open.FindStringSubmatch(d.said()); m != nil {
+		if m := open.FindStringSubmatch(d.errs.String()); m != nil {
 			return d, m[1]
 		}
 	}
@@ -178,7 +164,7 @@ func TestDemoStay(t *testing.T) {
 // reports pulls the special report by Shadowserver's API.
 func (d *stayed) reports(base string) {
 	d.t.Helper()
-	m := regexp.MustCompile(`key = (\w+), secret = (\w+)`).FindStringSubmatch(d.said())
+	m := regexp.MustCompile(`key = (\w+), secret = (\w+)`).FindStringSubmatch(d.errs.String())
 	if m == nil {
 		d.t.Fatal("no key was told")
 	}
@@ -207,12 +193,12 @@ func TestDemoStayKeeps(t *testing.T) {
 	d, _ := stay(t, t.TempDir(), "--data", data)
 	first := d.out.String()
 	d.end()
-	if !strings.Contains(d.said(), "Kept in "+data) || !generated(data) {
-		t.Errorf("it said\n%s", d.said())
+	if !strings.Contains(d.errs.String(), "Kept in "+data) || !generated(data) {
+		t.Errorf("it said\n%s", d.errs.String())
 	}
 	d, _ = stay(t, t.TempDir(), "--data", data)
-	if strings.Contains(d.said(), "writing a generated year") || d.out.String() == first {
-		t.Errorf("the second time it said\n%s%s", d.said(), d.out.String())
+	if strings.Contains(d.errs.String(), "writing a generated year") || d.out.String() == first {
+		t.Errorf("the second time it said\n%s%s", d.errs.String(), d.out.String())
 	}
 	d.end()
 	// What others see of it says so, too.

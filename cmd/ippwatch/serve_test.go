@@ -68,20 +68,7 @@ func (s *service) write(name, text string) {
 type served struct {
 	s   *service
 	cmd *exec.Cmd
-	mu  sync.Mutex
-	log bytes.Buffer
-}
-
-func (d *served) Write(b []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.log.Write(b)
-}
-
-func (d *served) String() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.log.String()
+	journal
 }
 
 // start starts a daemon; args run jobs at once.

@@ -65,7 +65,9 @@ func same(t testing.TB, what string, got, want []string) {
 
 func TestOneOfManyIsRefused(t *testing.T) {
 	s := openServer(t)
-	s.refuse["noc@north.example"] = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+	s.behave(func(m *manner) {
+		m.refuse["noc@north.example"] = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+	})
 	w := openTown(t, filepath.Join(t.TempDir(), "data"), s.addr, noon)
 	w.keep(t, hole("192.0.2.1", "open-ipp"), hole("192.0.2.200", "open-ipp"))
 	if sum := w.send(t); sum.Sent != 1 || sum.Failed != 1 {
@@ -85,7 +87,9 @@ func TestOneOfManyIsRefused(t *testing.T) {
 
 func TestGreylisted(t *testing.T) {
 	s := openServer(t)
-	s.refuse["it@south.example"] = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "greylisted, come back"}
+	s.behave(func(m *manner) {
+		m.refuse["it@south.example"] = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "greylisted, come back"}
+	})
 	w := openTown(t, filepath.Join(t.TempDir(), "data"), s.addr, noon)
 	w.keep(t, hole("192.0.2.200", "open-ipp"))
 	w.send(t)
@@ -97,28 +101,31 @@ func TestGreylisted(t *testing.T) {
 	if sum := w.send(t); sum.Sent+sum.Deferred != 0 {
 		t.Errorf("tried before its time: %+v", sum)
 	}
-	delete(s.refuse, "it@south.example")
+	s.behave(func(m *manner) { delete(m.refuse, "it@south.example") })
 	w.now = noon.Add(16 * time.Minute)
 	first, err := w.store.Content(t.Context(), w.office.View, m.ID)
 	if err != nil || len(first) == 0 {
 		t.Fatal(err)
 	}
 	w.send(t)
-	if s.got["it@south.example"] != 1 || !bytes.Equal(bytes.ReplaceAll(s.bodies[0], []byte("\r\n"), []byte("\n")), bytes.ReplaceAll(first, []byte("\r\n"), []byte("\n"))) {
-		t.Errorf("%d mails; the second attempt sends other bytes than the first", s.got["it@south.example"])
+	has := s.accepted()
+	if has.got["it@south.example"] != 1 || !bytes.Equal(bytes.ReplaceAll(has.bodies[0], []byte("\r\n"), []byte("\n")), bytes.ReplaceAll(first, []byte("\r\n"), []byte("\n"))) {
+		t.Errorf("%d mails; the second attempt sends other bytes than the first", has.got["it@south.example"])
 	}
 }
 
 func TestGivenUp(t *testing.T) {
 	s := openServer(t)
-	s.refuse["noc@north.example"] = &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "mailbox full"}
+	s.behave(func(m *manner) {
+		m.refuse["noc@north.example"] = &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "mailbox full"}
+	})
 	w := openTown(t, filepath.Join(t.TempDir(), "data"), s.addr, noon)
 	w.keep(t, hole("192.0.2.1", "open-ipp"))
 	for range 60 {
 		w.send(t)
 		w.now = w.now.Add(4 * time.Hour)
 		w = w.reopen(t)
-		if s.got["abuse@north.example"] > 0 {
+		if s.accepted().got["abuse@north.example"] > 0 {
 			break
 		}
 	}
@@ -151,17 +158,17 @@ func TestServerDown(t *testing.T) {
 
 func TestNobodyKnowsWhetherItArrived(t *testing.T) {
 	s := openServer(t)
-	s.mute = true
+	s.behave(func(m *manner) { m.mute = true })
 	w := openTown(t, filepath.Join(t.TempDir(), "data"), s.addr, noon)
 	w.keep(t, hole("192.0.2.200", "open-ipp"))
 	w.send(t)
 	same(t, "the connection broke", w.states(t), []string{"it@south.example uncertain"})
-	s.mute = false
+	s.behave(func(m *manner) { m.mute = false })
 	w.now = noon.Add(48 * time.Hour)
 	w = w.reopen(t)
 	w.send(t)
-	if s.got["it@south.example"] != 1 {
-		t.Fatalf("told %d times", s.got["it@south.example"])
+	if n := s.accepted().got["it@south.example"]; n != 1 {
+		t.Fatalf("told %d times", n)
 	}
 	if states, _ := w.contacts(t); states["192.0.2.200"] != exposure.Notified {
 		t.Errorf("%v", states)
@@ -171,8 +178,8 @@ func TestNobodyKnowsWhetherItArrived(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.send(t)
-	if len(s.ids) != 1 || s.got["it@south.example"] != 2 {
-		t.Errorf("a person sent it again: %v %v, want twice under one Message-ID", s.ids, s.got)
+	if has := s.accepted(); len(has.ids) != 1 || has.got["it@south.example"] != 2 {
+		t.Errorf("a person sent it again: %v %v, want twice under one Message-ID", has.ids, has.got)
 	}
 }
 
@@ -258,12 +265,11 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// headers returns those of what the server has last.
+// last is the header of what the server has last.
 func (s *server) last(t *testing.T) mail.Header {
 	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m, err := mail.ReadMessage(bytes.NewReader(s.bodies[len(s.bodies)-1]))
+	bodies := s.accepted().bodies
+	m, err := mail.ReadMessage(bytes.NewReader(bodies[len(bodies)-1]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,8 +352,8 @@ Diagnostic-Code: smtp; 550 5.1.1 no such user
 	w = w.reopen(t)
 	w.now = noon.Add(30 * 24 * time.Hour)
 	w.send(t)
-	if s.got["abuse@north.example"] != 1 || s.got["boss@north.example"] != 1 {
-		t.Errorf("%v: want the next contact when one opted out", s.got)
+	if got := s.accepted().got; got["abuse@north.example"] != 1 || got["boss@north.example"] != 1 {
+		t.Errorf("%v: want the next contact when one opted out", got)
 	}
 }
 
@@ -359,8 +365,8 @@ func TestALongLadder(t *testing.T) {
 		w.send(t)
 		w.now = w.now.Add(24 * time.Hour)
 	}
-	if fmt.Sprint(s.got) != "map[abuse@north.example:1 boss@north.example:1 noc@north.example:1]" {
-		t.Errorf("in two months: %v", s.got)
+	if got := fmt.Sprint(s.accepted().got); got != "map[abuse@north.example:1 boss@north.example:1 noc@north.example:1]" {
+		t.Errorf("in two months: %s", got)
 	}
 	if h := s.last(t); h.Get("In-Reply-To") == "" || !strings.Contains(h.Get("Subject"), "M-") {
 		t.Errorf("%v: want it in the thread, with its number", h)
@@ -369,8 +375,8 @@ func TestALongLadder(t *testing.T) {
 	e.Cycle, e.Contact = 2, exposure.NotContacted // it was fixed, and is open again
 	w.keep(t, e)
 	w.send(t)
-	if s.got["noc@north.example"] != 2 {
-		t.Errorf("the next cycle: %v", s.got)
+	if got := s.accepted().got; got["noc@north.example"] != 2 {
+		t.Errorf("the next cycle: %v", got)
 	}
 }
 
@@ -394,8 +400,8 @@ func TestMovedCaseWasToldOnce(t *testing.T) {
 		w.now = noon.Add(time.Duration(day) * 24 * time.Hour)
 		w.send(t)
 	}
-	if fmt.Sprint(s.got) != "map[abuse@north.example:1 boss@north.example:1 noc@north.example:1]" {
-		t.Errorf("in two months: %v", s.got)
+	if got := fmt.Sprint(s.accepted().got); got != "map[abuse@north.example:1 boss@north.example:1 noc@north.example:1]" {
+		t.Errorf("in two months: %s", got)
 	}
 }
 
@@ -526,7 +532,7 @@ func TestSlowServer(t *testing.T) {
 			w.office.Mailer.Port, w.office.Mailer.Timeout = uint16(s.addr.Port), 10*time.Second
 			w.now = noon.Add(time.Hour)
 			w.send(t)
-			if n := s.got["it@south.example"]; n != c.mails {
+			if n := s.accepted().got["it@south.example"]; n != c.mails {
 				t.Errorf("sent %d times by a server that is not, want %d", n, c.mails)
 			}
 		})

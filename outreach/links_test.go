@@ -174,7 +174,7 @@ func TestALinkShowsItsOwn(t *testing.T) {
 			if sum := w.send(t); sum.Sent != 2 {
 				t.Fatalf("%+v", sum)
 			}
-			for _, body := range s.bodies {
+			for _, body := range s.accepted().bodies {
 				if strings.Contains(string(body), "it@south.example") {
 					w.token = tokenIn(t, body)
 				}
@@ -220,7 +220,7 @@ func TestTheLinkIsNowhere(t *testing.T) {
 		t.Errorf("a mail about very many cases has the page %q, %v", page, err)
 	}
 	w.send(t)
-	token := tokenIn(t, s.bodies[0])
+	token := tokenIn(t, s.accepted().bodies[0])
 	l := links()
 	if len(l) != 1 || l[0].Contact != "mail:it@south.example" || l[0].Constituent != "south" || !l[0].Expires.Equal(noon.Add(pages.Life)) || l[0].Places[0].Nearest != "south" {
 		t.Fatalf("%+v", l)
@@ -238,7 +238,7 @@ func TestTheLinkIsNowhere(t *testing.T) {
 	}
 	// Of one that waits, the very bytes are kept, and who comes through a door
 	// reads them without.
-	s.mute = true
+	s.behave(func(m *manner) { m.mute = true })
 	w.keep(t, hole("192.0.2.1", "open-ipp"))
 	w.send(t)
 	m = w.message(t, "noc@north.example")
@@ -257,7 +257,7 @@ func TestSendLink(t *testing.T) {
 	w.office.Pages = pages
 	w.keep(t, hole("192.0.2.200", "open-ipp"))
 	w.send(t)
-	l, err := w.store.LookLink(t.Context(), tokenIn(t, s.bodies[0]), noon)
+	l, err := w.store.LookLink(t.Context(), tokenIn(t, s.accepted().bodies[0]), noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,14 +279,15 @@ func TestSendLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.got["it@south.example"] != 2 || len(s.got) != 1 {
-		t.Errorf("mails: %v", s.got)
+	has := s.accepted()
+	if has.got["it@south.example"] != 2 || len(has.got) != 1 {
+		t.Errorf("mails: %v", has.got)
 	}
-	mail := string(s.bodies[1])
+	mail := string(has.bodies[1])
 	if strings.Contains(mail, "192.0.2.200") {
 		t.Error("the mail names a host")
 	}
-	if got := w.held(t, tokenIn(t, s.bodies[1])); !slices.Equal(got, []string{"192.0.2.200"}) {
+	if got := w.held(t, tokenIn(t, has.bodies[1])); !slices.Equal(got, []string{"192.0.2.200"}) {
 		t.Errorf("the new link shows %q", got)
 	}
 	if _, err := w.office.SendLink(t.Context(), &l, ""); !errors.Is(err, store.ErrTooSoon) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/mail"
 	"net/netip"
@@ -36,13 +37,37 @@ var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) // a Thursday
 type server struct {
 	addr *net.TCPAddr
 
-	mu     sync.Mutex
-	got    map[string]int // accepted mails by recipient
-	ids    map[string]int // accepted mails by Message-ID
+	mu sync.Mutex // its sessions outlive what the client sees of them
+	post
+	manner
+}
+
+// A post is what a server accepted.
+type post struct {
+	got    map[string]int // mails by recipient
+	ids    map[string]int // mails by Message-ID
 	bodies [][]byte
+}
+
+// A manner is how a server answers.
+type manner struct {
 	refuse map[string]*smtp.SMTPError // at RCPT
 	body   *smtp.SMTPError            // behind the dot
 	mute   bool                       // accepts, and dies before it says so
+}
+
+// accepted is what the server has accepted until now.
+func (o *server) accepted() post {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return post{got: maps.Clone(o.got), ids: maps.Clone(o.ids), bodies: slices.Clone(o.bodies)}
+}
+
+// behave changes how the server answers from now on.
+func (o *server) behave(change func(m *manner)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change(&o.manner)
 }
 
 func openServer(t *testing.T) *server {
@@ -51,7 +76,11 @@ func openServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &server{addr: l.Addr().(*net.TCPAddr), got: make(map[string]int), ids: make(map[string]int), refuse: make(map[string]*smtp.SMTPError)}
+	o := &server{
+		addr:   l.Addr().(*net.TCPAddr),
+		post:   post{got: make(map[string]int), ids: make(map[string]int)},
+		manner: manner{refuse: make(map[string]*smtp.SMTPError)},
+	}
 	s := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &session{o: o, conn: c}, nil }))
 	s.Domain, s.MaxMessageBytes, s.ErrorLog = "mail.example.org", 20<<20, log.New(io.Discard, "", 0)
 	done := make(chan struct{})
@@ -345,8 +374,7 @@ func whole(t *testing.T, w *town, s *server) {
 	if second.Planned+second.Sent+second.Uncertain > 0 {
 		t.Errorf("a third run does something: %+v", second)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	got := s.accepted().got
 	states, steps := w.contacts(t)
 	uncertain := make(map[string]bool)
 	for m, err := range w.store.Messages(t.Context(), w.office.View, store.MessageFilter{}) {
@@ -357,15 +385,15 @@ func whole(t *testing.T, w *town, s *server) {
 		case store.MessageUncertain:
 			uncertain[m.To.Address] = true
 		case store.MessageSent:
-			if s.got[m.To.Address] != 1 {
-				t.Errorf("%s was sent %s and the server has it %d times", m.ID, m.To.Address, s.got[m.To.Address])
+			if n := got[m.To.Address]; n != 1 {
+				t.Errorf("%s was sent %s and the server has it %d times", m.ID, m.To.Address, n)
 			}
 		default:
 			t.Errorf("%s to %s is %s at the end", m.ID, m.To.Address, m.State)
 		}
 	}
 	for _, to := range []string{"noc@north.example", "it@south.example"} {
-		switch n := s.got[to]; {
+		switch n := got[to]; {
 		case n > 1:
 			t.Errorf("%s was told %d times", to, n)
 		case n == 0 && !uncertain[to]:

@@ -165,5 +165,5 @@ func undescribed(o *exposure.Observation, what string) (Answer, string) {
 	if o.IPP != nil && o.IPP.Stopped != "" {
 		return CannotTell, "the description could not be read to its end: " + quote(o.IPP.Stopped)
 	}
-	return Yes, fmt.Sprintf("%s themselves without %s", count(len(o.Printers), "printer describes", "printers describe"), what)
+	return Yes, fmt.Sprintf("%s without %s", count(len(o.Printers), "printer describes itself", "printers describe themselves"), what)
 }

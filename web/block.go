@@ -25,3 +25,13 @@ func (s *Site) Block(r *http.Request, v *gate.Visit, name, block string, data an
 func (s *Site) Text(r *http.Request, v *gate.Visit, key string, args ...any) string {
 	return s.books[s.Language(r, v)].text(key, args...)
 }
+
+// Say is what [Sheet.Say] says, for a cell of a table.
+func (s *Site) Say(r *http.Request, v *gate.Visit, sentence string) Said {
+	return s.books[s.Language(r, v)].said(sentence)
+}
+
+// Word is what [Sheet.Word] is, for a cell of a table.
+func (s *Site) Word(r *http.Request, v *gate.Visit, prefix, word string) string {
+	return s.books[s.Language(r, v)].word(prefix, word)
+}

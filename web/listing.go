@@ -367,6 +367,14 @@ func (s *Sheet) Show(c Cell) any {
 		return s.T(c.Key)
 	case c.Text != "":
 		return c.Text
+	case c.Prefix != "":
+		var words []string
+		for _, word := range wordsOf(c.Value) {
+			words = append(words, s.Word(c.Prefix, word))
+		}
+		if len(words) > 0 {
+			return strings.Join(words, ", ")
+		}
 	}
 	switch v := c.Value.(type) {
 	case time.Time:
@@ -397,10 +405,40 @@ func (s *Sheet) Show(c Cell) any {
 type CellSheet struct {
 	Cell  Cell
 	Shown any
+	Says  []Said // instead of Shown
 }
 
 // Cell makes a sheet for one cell.
-func (s *Sheet) Cell(c Cell) CellSheet { return CellSheet{c, s.Show(c)} }
+func (s *Sheet) Cell(c Cell) CellSheet {
+	sheet := CellSheet{Cell: c}
+	if c.Kept {
+		sentences := wordsOf(c.Value)
+		if c.Text != "" {
+			sentences = []string{c.Text}
+		}
+		for _, one := range sentences {
+			sheet.Says = append(sheet.Says, s.Say(one))
+		}
+	}
+	if len(sheet.Says) == 0 {
+		sheet.Shown = s.Show(c)
+	}
+	return sheet
+}
+
+// wordsOf are the words of a cell that has some.
+func wordsOf(value any) []string {
+	switch v := value.(type) {
+	case []string:
+		return v
+	case nil:
+		return nil
+	}
+	if text := plain(value); text != "" {
+		return []string{text}
+	}
+	return nil
+}
 
 // Asked are the fields that the form has.
 func (l *Listing) Asked() []Field {

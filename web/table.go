@@ -112,11 +112,17 @@ type Cell struct {
 	Value any
 	Key   string // shows this text of the catalogue instead
 	Text  string // shows this instead
-	Link  string // a page of ours
-	Badge string // a class: critical, high ... or "plain"
-	Code  bool
-	Day   bool   // of a time, shows the day alone
-	Note  string // a second line
+	// Kept says that what is shown is a sentence that is kept in English: it is said
+	// in the language of the visitor. Each of a []string is one.
+	Kept bool
+	// Prefix shows the text PREFIX.VALUE of the catalogue if there is one; of a
+	// []string, of each.
+	Prefix string
+	Link   string // a page of ours
+	Badge  string // a class: critical, high ... or "plain"
+	Code   bool
+	Day    bool   // of a time, shows the day alone
+	Note   string // a second line
 }
 
 // Bounds of what a query may say.

@@ -14,13 +14,16 @@ import (
 	"golang.org/x/text/language"
 
 	"ippwatch/gate"
+	"ippwatch/phrase"
 )
 
 // A catalogue is the texts of one language by key, behind it those of English.
 type catalogue struct {
 	tag   string
 	texts map[string]string
-	sep   string // between thousands
+	says  map[string]string // of an English sentence that is kept: what it means
+	book  *phrase.Book      // the same, to look it up
+	sep   string            // between thousands
 }
 
 // A Language is one that there is.
@@ -54,24 +57,37 @@ func (s *Site) readTexts(fsys fs.FS, dir string) error {
 		if err := yaml.UnmarshalWithOptions(b, &texts, yaml.Strict()); err != nil {
 			return fmt.Errorf("read texts: %s: %w", name, err)
 		}
-		book, ok := s.books[tag]
-		if !ok {
-			book = catalogue{tag: tag, texts: make(map[string]string)}
+		if err := s.addTexts(tag, texts, dir == "."); err != nil {
+			return fmt.Errorf("read texts: %s: %w", name, err)
 		}
-		for key, text := range texts {
-			if _, twice := book.texts[key]; twice && dir != "." { // a user's file may say it better
-				return fmt.Errorf("read texts: %s: there are two texts %s", name, key)
-			}
-			book.texts[key] = text
-		}
-		s.books[tag] = book
 	}
+	return nil
+}
+
+// addTexts adds texts to the catalogue of a language. A key with a space is an
+// English sentence that is kept with what was found: see package phrase.
+func (s *Site) addTexts(tag string, texts map[string]string, better bool) error {
+	book, ok := s.books[tag]
+	if !ok {
+		book = catalogue{tag: tag, texts: make(map[string]string), says: make(map[string]string)}
+	}
+	for key, text := range texts {
+		into := book.texts
+		if phrase.Is(key) {
+			into = book.says
+		}
+		if _, twice := into[key]; twice && !better { // a user's file may say it better
+			return fmt.Errorf("there are two texts %s", key)
+		}
+		into[key] = text
+	}
+	s.books[tag] = book
 	return nil
 }
 
 // speak makes the catalogues ready: what a language does not say is said in
 // English.
-func (s *Site) speak() {
+func (s *Site) speak() error {
 	s.tags = []string{english}
 	for tag := range s.books {
 		if tag != english {
@@ -89,9 +105,14 @@ func (s *Site) speak() {
 			}
 		}
 		book.sep = book.texts["language.thousands"]
+		var err error
+		if book.book, err = phrase.New(book.says); err != nil {
+			return fmt.Errorf("texts of %s: %w", tag, err)
+		}
 		s.books[tag] = book
 	}
 	s.chosen = &languages{language.NewMatcher(tags), s.tags}
+	return nil
 }
 
 func (s *Site) languages() []Language {
@@ -156,6 +177,31 @@ func (c catalogue) number(n int64) string {
 	return head + digits
 }
 
+// A Said is a sentence for the eyes, and its language if that is not the page's.
+type Said struct{ Text, Lang string }
+
+// Said says in the visitor's language what ippwatch said in English when it kept
+// it. What no form of the catalogue fits stays English, and says so to who reads
+// it aloud (WCAG 2.2, success criterion 3.1.2).
+func (c catalogue) said(sentence string) Said {
+	if c.tag == english || sentence == "" {
+		return Said{Text: sentence}
+	}
+	if text, ok := c.book.Say(sentence); ok {
+		return Said{Text: text}
+	}
+	return Said{Text: sentence, Lang: english}
+}
+
+// word is the text PREFIX.WORD, or the word itself where there is none: words come
+// from files, feeds and plug-ins, too.
+func (c catalogue) word(prefix, word string) string {
+	if text, ok := c.texts[prefix+"."+strings.ReplaceAll(word, " ", "_")]; ok {
+		return text
+	}
+	return word
+}
+
 // errTexts is for tests of parts: see [Missing].
 var errTexts = errors.New("texts are missing")
 
@@ -184,7 +230,7 @@ func (s *Site) Missing(tags ...string) error {
 		for tag, texts := range said {
 			for key := range texts {
 				for _, other := range tags {
-					if _, ok := said[other][key]; !ok {
+					if _, ok := said[other][key]; !ok && !phrase.Is(key) {
 						wrong = append(wrong, fmt.Sprintf("%s has %s, %s has not", tag, key, other))
 					}
 				}

@@ -40,8 +40,12 @@ type Options struct {
 
 // A Part is some pages of the site.
 type Part struct {
-	// FS has pages/*.html, texts/LANGUAGE.yaml and assets/*; each may be missing.
-	FS     fs.FS
+	// FS has pages/*.html, texts/LANGUAGE.yaml, sentences/LANGUAGE.yaml and assets/*;
+	// each may be missing. Sentences are what stands in data in English, each with
+	// what it means: see package phrase.
+	FS fs.FS
+	// Texts are further ones by language, of a package that others speak with, too.
+	Texts  map[string]map[string]string
 	Nav    []Link
 	Routes []gate.Route
 }
@@ -86,10 +90,17 @@ func New(o Options) (*Site, error) {
 // Add adds a part, and its routes to the gate.
 func (s *Site) Add(p Part) error {
 	if p.FS != nil {
-		if err := s.readTexts(p.FS, "texts"); err != nil {
-			return err
+		for _, dir := range []string{"texts", "sentences"} {
+			if err := s.readTexts(p.FS, dir); err != nil {
+				return err
+			}
 		}
 		if err := s.readAssets(p.FS); err != nil {
+			return err
+		}
+	}
+	for tag, texts := range p.Texts {
+		if err := s.addTexts(tag, texts, false); err != nil {
 			return err
 		}
 	}
@@ -115,7 +126,9 @@ func (s *Site) Close() error {
 			return fmt.Errorf("web.texts: %w", err)
 		}
 	}
-	s.speak()
+	if err := s.speak(); err != nil {
+		return err
+	}
 	if err := s.checkKeys(); err != nil {
 		return err
 	}
@@ -264,6 +277,22 @@ func (s *Site) problem(w http.ResponseWriter, r *http.Request, v *gate.Visit, p 
 // T is the text of a key in the language of the visitor; args are names and
 // values for what stands in braces.
 func (s *Sheet) T(key string, args ...any) string { return s.book.text(key, args...) }
+
+// Say is a sentence that is kept in English, in the language of the visitor where
+// there is a form for it: {{template "said" (.Say .Evidence)}}.
+func (s *Sheet) Say(sentence string) Said { return s.book.said(sentence) }
+
+// In is what of a text is not in the language of the page: its language if that is
+// another, and else nothing, for {{template "said"}}.
+func (s *Sheet) In(lang, text string) Said {
+	if lang == s.Lang {
+		lang = ""
+	}
+	return Said{text, lang}
+}
+
+// Word is the text of a key, or else the word itself, which machines know.
+func (s *Sheet) Word(prefix, word string) string { return s.book.word(prefix, word) }
 
 // N is the text of a number of things: KEY.one or KEY.other.
 func (s *Sheet) N(key string, n int64, args ...any) string {

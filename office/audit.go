@@ -50,7 +50,7 @@ func (d *desk) audit(w http.ResponseWriter, r *http.Request, v *gate.Visit) erro
 					yield(web.Row{}, err)
 					return
 				}
-				if !yield(row(strconv.FormatInt(n.Seq, 10), web.Cell{Value: n.At}, web.Cell{Value: n.Who}, web.Cell{Value: n.What}, web.Cell{Value: n.Detail}), nil) {
+				if !yield(row(strconv.FormatInt(n.Seq, 10), web.Cell{Value: n.At}, web.Cell{Value: n.Who}, web.Cell{Value: n.What, Kept: true}, web.Cell{Value: n.Detail, Kept: true}), nil) {
 					return
 				}
 			}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"ippwatch/access"
-	"ippwatch/advisory"
 	"ippwatch/exposure"
 	"ippwatch/gate"
 	"ippwatch/people"
@@ -68,10 +67,9 @@ func (d *desk) oneCase(w http.ResponseWriter, r *http.Request, v *gate.Visit) er
 func (d *desk) fillCase(r *http.Request, v *gate.Visit, f *caseFile) error {
 	ctx, lang := r.Context(), d.site.Language(r, v)
 	f.Word, f.Door, f.Next, f.Title = word(&f.Exposure), door(f.Key), next(&f.Exposure), d.title(lang, f.Rule)
-	_, f.Remedy = d.texts.Rule(advisory.Speak(lang), advisory.Owner, f.Rule)
 	if known, ok := rule.ByID(f.Rule); ok {
 		f.Commands, f.Sources = known.Remedy.Commands, known.Authority
-		f.About, f.Remedy = known.About, first(f.Remedy, known.Remedy.Owner)
+		f.About, f.Remedy = d.site.Word(lang, "rule", f.Rule+".about"), d.site.Word(lang, "rule", f.Rule+".owner")
 	}
 	for t, err := range d.Store.Transitions(ctx, v.View, store.Span{Key: f.Key}) {
 		if err != nil {

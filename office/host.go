@@ -312,11 +312,11 @@ func observationRow(rec *archive.Record, staff bool) web.Row {
 	where := netip.AddrPortFrom(rec.Addr, rec.Port).String() + "/" + string(rec.Transport)
 	return web.Row{ID: string(rec.ID), Cells: []web.Cell{
 		{Value: rec.Observed},
-		{Value: string(rec.Source)},
+		{Value: string(rec.Source), Prefix: "source"},
 		{Value: where, Code: true},
-		{Value: string(rec.Probe)},
-		{Value: string(rec.Verdict)},
-		{Value: rec.Tags},
+		{Value: string(rec.Probe), Prefix: "probe"},
+		{Value: string(rec.Verdict), Prefix: "observed"},
+		{Value: rec.Tags, Code: len(rec.Tags) > 0},
 		run,
 		{Value: string(rec.ID), Key: "host.show", Link: hostLink(rec.Addr.String()) + "?raw=" + string(rec.ID) + "#evidence"},
 		{Value: rec.Reason},

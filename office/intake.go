@@ -58,8 +58,8 @@ func (d *desk) parked(r *http.Request, v *gate.Visit, _ *intakeData) (*web.Table
 	all, err := d.Store.ParkedFiles(r.Context(), v.View)
 	var rows []web.Row
 	for _, p := range all {
-		rows = append(rows, row(p.Digest, web.Cell{Value: p.File}, web.Cell{Value: string(p.Source)}, web.Cell{Value: p.Type}, web.Cell{Value: p.Bytes},
-			web.Cell{Value: p.Kept}, web.Cell{Value: p.Reason}, web.Cell{Value: p.At}))
+		rows = append(rows, row(p.Digest, web.Cell{Value: p.File}, web.Cell{Value: string(p.Source), Prefix: "source"}, web.Cell{Value: p.Type}, web.Cell{Value: p.Bytes},
+			web.Cell{Value: p.Kept}, web.Cell{Value: p.Reason, Kept: true}, web.Cell{Value: p.At}))
 	}
 	return t, rows, err
 }
@@ -83,7 +83,7 @@ func (d *desk) aside(r *http.Request, v *gate.Visit, x *intakeData) (*web.Table,
 	for _, a := range all {
 		shown, _ := visible([]byte(a.Row))
 		id := a.File + " " + numbered(a.Line) + " " + a.Hash
-		rows = append(rows, row(id, web.Cell{Value: a.File}, web.Cell{Value: a.Line}, web.Cell{Value: a.Reason}, web.Cell{Value: a.Row, Text: shown, Code: true}, web.Cell{Value: a.At}))
+		rows = append(rows, row(id, web.Cell{Value: a.File}, web.Cell{Value: a.Line}, web.Cell{Value: a.Reason, Kept: true}, web.Cell{Value: a.Row, Text: shown, Code: true}, web.Cell{Value: a.At}))
 	}
 	return t, rows, err
 }
@@ -110,9 +110,9 @@ func (d *desk) intakes(r *http.Request, v *gate.Visit, x *intakeData) (*web.Tabl
 	var rows []web.Row
 	for _, in := range all {
 		id := in.File + " " + in.Begun.String()
-		rows = append(rows, row(id, web.Cell{Value: in.File}, web.Cell{Value: string(in.Source)}, web.Cell{Value: in.Type},
+		rows = append(rows, row(id, web.Cell{Value: in.File}, web.Cell{Value: string(in.Source), Prefix: "source"}, web.Cell{Value: in.Type},
 			web.Cell{Value: string(in.Outcome), Key: "outcome." + string(in.Outcome)}, web.Cell{Value: in.Rows}, web.Cell{Value: in.New}, web.Cell{Value: in.Aside},
-			web.Cell{Value: in.Begun}, web.Cell{Value: in.Error}))
+			web.Cell{Value: in.Begun}, web.Cell{Value: in.Error, Kept: true}))
 	}
 	return t, rows, err
 }

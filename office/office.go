@@ -22,13 +22,12 @@ import (
 	"ippwatch/gate"
 	"ippwatch/outreach"
 	"ippwatch/people"
-	"ippwatch/rule"
 	"ippwatch/store"
 	"ippwatch/track"
 	"ippwatch/web"
 )
 
-//go:embed all:pages texts
+//go:embed all:pages texts sentences
 var files embed.FS
 
 // Errors of Options.Outreach, when the configuration does not say enough.
@@ -54,7 +53,6 @@ type Options struct {
 type desk struct {
 	Options
 	site  *web.Site
-	texts *advisory.Texts
 	deeds deeds
 
 	counting sync.Mutex // is held by who counts
@@ -76,7 +74,13 @@ func Add(site *web.Site, o Options) error {
 	if err != nil {
 		return err
 	}
-	d := &desk{Options: o, site: site, texts: texts}
+	rules := make(map[string]map[string]string)
+	for _, l := range advisory.Languages {
+		if rules[string(l)], err = texts.Pages(l); err != nil {
+			return err
+		}
+	}
+	d := &desk{Options: o, site: site}
 	page := func(pattern string, roles []access.Role, serve gate.Handler) gate.Route {
 		return gate.Route{Method: http.MethodGet, Pattern: pattern, Kind: gate.Page, Roles: roles, Personal: true, Serve: serve}
 	}
@@ -88,7 +92,7 @@ func Add(site *web.Site, o Options) error {
 	today := page("/{$}", everyone, d.today)
 	today.Personal = false
 	return site.Add(web.Part{
-		FS: files,
+		FS: files, Texts: rules,
 		Nav: []web.Link{
 			{Path: "/", Text: "today.title", Roles: everyone, Order: 100, Key: "t"},
 			{Path: "/cases", Text: "cases.title", Roles: everyone, Order: 200, Key: "c"},
@@ -130,15 +134,7 @@ func Add(site *web.Site, o Options) error {
 func whole(v *gate.Visit) bool { return v.View.Tier == access.Operator }
 
 // title is what a rule is called in the language.
-func (d *desk) title(lang, id string) string {
-	title, _ := d.texts.Rule(advisory.Speak(lang), advisory.Owner, id)
-	if title == "" || title == id {
-		if r, ok := rule.ByID(id); ok {
-			return r.Title
-		}
-	}
-	return title
-}
+func (d *desk) title(lang, id string) string { return d.site.Word(lang, "rule", id) }
 
 // word is the key of the text for the state of a case.
 func word(e *exposure.Exposure) string { return "word." + strings.ReplaceAll(e.Word(), " ", "_") }

@@ -104,9 +104,9 @@ func messageRow(m *store.Message) web.Row {
 		next.Value = m.Next
 	}
 	return row(m.ID, web.Cell{Value: m.ID, Link: "/outreach/" + m.ID, Code: true},
-		web.Cell{Value: string(m.State), Key: "message." + string(m.State), Badge: stateBadge(m.State)}, web.Cell{Value: m.Kind},
+		web.Cell{Value: string(m.State), Key: "message." + string(m.State), Badge: stateBadge(m.State)}, web.Cell{Value: m.Kind, Prefix: "kind"},
 		web.Cell{Value: m.To.Address}, constituent, web.Cell{Value: len(m.Exposures)}, web.Cell{Value: m.Planned}, next, web.Cell{Value: m.Ended},
-		web.Cell{Value: m.Reason}, web.Cell{Value: m.Run}, web.Cell{Value: m.Rule}, web.Cell{Value: m.Attempts})
+		web.Cell{Value: m.Reason, Kept: true}, web.Cell{Value: m.Run}, web.Cell{Value: m.Rule}, web.Cell{Value: m.Attempts})
 }
 
 func stateBadge(s store.MessageState) string {

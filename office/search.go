@@ -242,7 +242,7 @@ func (d *desk) findWords(r *http.Request, v *gate.Visit, q string) (hits, error)
 		err, h.More = nil, true // what was found so far
 	}
 	for _, e := range es {
-		h.Hits = append(h.Hits, hit{Text: e.Case(), Note: door(e.Key) + " · " + e.Evidence, Link: "/cases/" + e.Case() + "?at=" + url.QueryEscape(e.Addr.String())})
+		h.Hits = append(h.Hits, hit{Text: e.Case(), Note: door(e.Key) + " · " + d.site.Say(d.site.Language(r, v), e.Evidence).Text, Link: "/cases/" + e.Case() + "?at=" + url.QueryEscape(e.Addr.String())})
 	}
 	return h.cut(), err
 }

@@ -269,7 +269,7 @@ func (d *desk) door(ctx context.Context, cases []outreach.Own, lang string) (doo
 			newest = o
 		}
 		rules = append(rules, o.Rule)
-		one.Rules = append(one.Rules, finding{Rule: o.Rule, Case: o.Case(), Severity: o.Severity, Evidence: clip(o.Evidence, 300), State: state(cases[i : i+1])})
+		one.Rules = append(one.Rules, finding{Rule: o.Rule, Case: o.Case(), Severity: o.Severity, Evidence: clip(o.Evidence, 2000), State: state(cases[i : i+1])})
 		l := advisory.Speak(lang)
 		title, fix := d.Texts.Rule(l, advisory.Owner, o.Rule)
 		one.Remedies = append(one.Remedies, remedy{title, d.Texts.About(l, o.Rule), fix})

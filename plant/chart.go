@@ -40,7 +40,9 @@ func (drawer) Draw(s *web.Sheet, c chart, label, unit string) drawn {
 type bar struct {
 	X, Y, W, H float64
 	Kind       string // class of the style
-	Title      string
+	Hour       string
+	Class      exposure.Class
+	N          int64
 }
 
 type gridLine struct {
@@ -133,7 +135,7 @@ func (s *sensorSeen) draw(from, to time.Time, classes []exposure.Class, value fu
 			}
 			c.Empty = false
 			n := value(one)
-			b := bar{X: x, Y: y(float64(below + n)), W: round(max(1, step*0.85)), Kind: kindOf(class), Title: fmt.Sprintf("%s UTC, %s: %d", hour.Format("2006-01-02 15:04"), class, n)}
+			b := bar{X: x, Y: y(float64(below + n)), W: round(max(1, step*0.85)), Kind: kindOf(class), Hour: hour.Format("2006-01-02 15:04"), Class: class, N: n}
 			b.H = round(y(float64(below)) - b.Y)
 			c.Bars = append(c.Bars, b)
 			below += n

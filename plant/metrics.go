@@ -43,10 +43,10 @@ type metricsPage struct {
 	Figures
 	Table       *web.Listing
 	Definitions []definition
-	Few         int
+	Few, Thin   int
 }
 
-type definition struct{ Name, Text, ID string }
+type definition struct{ Key, ID string }
 
 // Days writes a figure of days, or the word why there is none.
 func (metricsPage) Days(s *web.Sheet, f tally.Figure) string { return said(s, f, f.Days()) }
@@ -61,7 +61,22 @@ func said(s *web.Sheet, f tally.Figure, shown string) string {
 	case tally.TooEarly:
 		return s.T("metrics.word.too_early")
 	}
-	return shown
+	return figure(s.T, shown)
+}
+
+// figure writes what package tally wrote of a figure, in the language of a page.
+func figure(t func(key string, args ...any) string, shown string) string {
+	return strings.NewReplacer(".", t("metrics.decimal"), " d", t("metrics.days_unit"), " to ", t("metrics.to")).Replace(shown)
+}
+
+// definitions are what package tally says of its figures, in English: the one place
+// for pages and the command line.
+func definitions() map[string]string {
+	all := make(map[string]string)
+	for _, one := range tally.Definitions {
+		all["definition."+tally.Key(one)], all["definition."+tally.Key(one)+".text"] = one.Name, one.Text
+	}
+	return all
 }
 
 func (p *Plant) asks(r *http.Request, v *gate.Visit) (Measured, error) {
@@ -119,7 +134,7 @@ func (p *Plant) metrics(w http.ResponseWriter, r *http.Request, v *gate.Visit) e
 	if err != nil {
 		return err
 	}
-	d := metricsPage{By: q.By, NewOnly: q.NewOnly, Choices: p.ways(v), Few: tally.Few}
+	d := metricsPage{By: q.By, NewOnly: q.NewOnly, Choices: p.ways(v), Few: tally.Few, Thin: tally.Thin}
 	if d.Figures, d.At, d.Ready, err = p.measured(r, v, q); err != nil {
 		return err
 	}
@@ -130,7 +145,7 @@ func (p *Plant) metrics(w http.ResponseWriter, r *http.Request, v *gate.Visit) e
 		}
 	}
 	for i, one := range tally.Definitions {
-		d.Definitions = append(d.Definitions, definition{one.Name, one.Text, fmt.Sprintf("d%d", i)})
+		d.Definitions = append(d.Definitions, definition{tally.Key(one), fmt.Sprintf("d%d", i)})
 	}
 	return p.site.Page(w, r, v, "metrics", d)
 }
@@ -157,7 +172,9 @@ func groupsTable(by string, all tally.Group) *web.Table {
 // groupRows are the figures of the groups. One that is not given is a word, and
 // sorts behind all.
 func (p *Plant) groupRows(r *http.Request, v *gate.Visit, groups []tally.Group) []web.Row {
+	say := func(key string, args ...any) string { return p.site.Text(r, v, key, args...) }
 	cell := func(f tally.Figure, shown string) web.Cell {
+		shown = figure(say, shown)
 		switch {
 		case f.Word == tally.TooFew, f.Word == tally.TooEarly:
 			return web.Cell{Value: "", Text: p.site.Text(r, v, "metrics.word."+strings.ReplaceAll(string(f.Word), " ", "_"))}

@@ -25,7 +25,7 @@ import (
 	"ippwatch/web"
 )
 
-//go:embed all:pages texts assets
+//go:embed all:pages texts sentences assets
 var files embed.FS
 
 // Works are what the pages show and move. A function that is nil is not there,
@@ -132,7 +132,7 @@ var (
 func Add(s *web.Site, w *Works) (*Plant, error) {
 	p := &Plant{Works: w, site: s, proofs: make(chan struct{}, 1), watched: make(chan struct{}, mostWatchers)}
 	p.ctx, p.end = context.WithCancel(context.Background())
-	return p, s.Add(web.Part{FS: files, Nav: p.nav(), Routes: p.routes()})
+	return p, s.Add(web.Part{FS: files, Texts: map[string]map[string]string{"en": definitions()}, Nav: p.nav(), Routes: p.routes()})
 }
 
 // Close ends what goes on beside the requests.

@@ -121,7 +121,7 @@ func (p *Plant) sensorCells(r *http.Request, v *gate.Visit, row sensorRow) web.R
 		{Value: row.Told},
 		{Value: row.Listed},
 		lost,
-		{Value: strings.Join(words, ", ")},
+		{Value: words, Prefix: "class"},
 	}}
 }
 
@@ -216,7 +216,7 @@ func visitsTable() *web.Table {
 			{Name: "where", Text: "sensor.where", Sorts: true},
 		},
 		Fields: []web.Field{
-			{Name: "class", Text: "sensor.class", Kind: web.Many, Options: web.Choices("", exposure.Classes...)},
+			{Name: "class", Text: "sensor.class", Kind: web.Many, Options: web.Choices("class", exposure.Classes...)},
 			{Name: "src", Text: "sensor.src", Kind: web.Words, Hint: "198.51.100.0/24"},
 		},
 	}
@@ -268,10 +268,10 @@ func visitRow(v *exposure.Visit) web.Row {
 	return web.Row{ID: string(v.ID), Cells: []web.Cell{
 		{Value: v.Observed},
 		src,
-		{Value: string(v.Class)},
+		{Value: string(v.Class), Prefix: "class"},
 		severity,
 		{Value: max(1, v.Count)},
-		shown(strings.Join(v.Reasons, ", ")), shown(strings.Join(v.Evidence, "; ")), shown(what(v)),
+		{Value: v.Reasons, Prefix: "reason"}, sentences(v.Evidence), shown(what(v)),
 		{Value: where},
 	}}
 }
@@ -314,6 +314,15 @@ func shown(s string) web.Cell {
 		text = strings.ToValidUTF8(text[:mostShown], "") + "…"
 	}
 	return web.Cell{Value: s, Text: text}
+}
+
+// sentences are ours, with a stranger's words in them.
+func sentences(all []string) web.Cell {
+	var shown []string
+	for _, s := range all {
+		shown = append(shown, screen.Printable(s))
+	}
+	return web.Cell{Value: shown, Kept: true}
 }
 
 // surgesPage is what was more than usual.

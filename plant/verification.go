@@ -247,7 +247,7 @@ func (p *Plant) waitingRows(ctx context.Context, v *gate.Visit, q web.Query, d *
 			{Value: c.Case(), Link: "/cases/" + c.Case(), Code: true},
 			{Value: string(c.Severity), Key: "severity." + string(c.Severity), Badge: string(c.Severity)},
 			{Value: verify.DoorOf(c.Key).String(), Link: "/hosts/" + c.Addr.String(), Code: true},
-			{Value: c.Rule},
+			{Value: c.Rule, Prefix: "rule"},
 			{Value: c.Why, Key: "verification.why." + c.Why},
 			from,
 			{Value: c.LastSeen},
@@ -280,7 +280,7 @@ func resultRows(all []exposure.Transition) []web.Row {
 			{Value: verify.DoorOf(t.Key).String(), Code: true},
 			{Value: t.From, Key: "verification.condition." + t.From},
 			{Value: t.To, Key: "verification.condition." + t.To},
-			{Value: t.Evidence},
+			{Value: t.Evidence, Kept: true},
 			{Value: t.Actor},
 		}})
 	}

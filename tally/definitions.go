@@ -1,6 +1,9 @@
 package tally
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // A Definition says what a figure counts, and what it does not.
 type Definition struct {
@@ -28,4 +31,10 @@ var Definitions = []Definition{
 	{"log-rank", "Whether groups close at the same pace, as chi-square and p. Cases that end between two probes count at the middle. Given for 2 to 12 groups and at least 5 events. For arms there is a second one, for what was drawn: all cases of a recipient are one unit, and the variance is that over all draws of as many units. That is the one to believe."},
 	{"difference", "Among the told less among the held out: the share closed in points, and the cumulative hazard (Nelson-Aalen), at 14 and 30 days, with 95 % intervals that take cases as independent."},
 	{"too few, too early", fmt.Sprintf("A figure that rests on fewer than %d cases is \"too few\", and so is a median with fewer than %d events, and whatever rests on fewer than %d cases that were followed from their beginning (with --since: new ones). At an age the curve is read where %d cases are still followed, and behind that only if no more than %d are open by then; an age that no case has reached is \"too early\".", Few, Thin, Thin, Thin, Thin)},
+}
+
+// Key is the name of a definition in letters, digits and "_", by which a language
+// finds its text.
+func Key(d Definition) string {
+	return strings.Join(strings.FieldsFunc(d.Name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }), "_")
 }

@@ -26,12 +26,14 @@ func (s *Site) Text(r *http.Request, v *gate.Visit, key string, args ...any) str
 	return s.books[s.Language(r, v)].text(key, args...)
 }
 
-// Say is what [Sheet.Say] says, for a cell of a table.
-func (s *Site) Say(r *http.Request, v *gate.Visit, sentence string) Said {
-	return s.books[s.Language(r, v)].said(sentence)
+// Say is what [Sheet.Say] says, in a language of the site.
+func (s *Site) Say(lang, sentence string) Said { return s.books[lang].said(sentence) }
+
+// Has reports whether a word has a text in a language of the site, or in English.
+func (s *Site) Has(lang, prefix, word string) bool {
+	_, ok := s.books[lang].texts[wordKey(prefix, word)]
+	return ok
 }
 
-// Word is what [Sheet.Word] is, for a cell of a table.
-func (s *Site) Word(r *http.Request, v *gate.Visit, prefix, word string) string {
-	return s.books[s.Language(r, v)].word(prefix, word)
-}
+// Word is what [Sheet.Word] is, in a language of the site.
+func (s *Site) Word(lang, prefix, word string) string { return s.books[lang].word(prefix, word) }

@@ -85,6 +85,23 @@ func (s *Site) addTexts(tag string, texts map[string]string, better bool) error 
 	return nil
 }
 
+// lend adds what a language does not say yet, if it is one of the site.
+func (s *Site) lend(tag string, texts map[string]string) {
+	book, ok := s.books[tag]
+	if !ok {
+		return
+	}
+	for key, text := range texts {
+		into := book.texts
+		if phrase.Is(key) {
+			into = book.says
+		}
+		if _, better := into[key]; !better {
+			into[key] = text
+		}
+	}
+}
+
 // speak makes the catalogues ready: what a language does not say is said in
 // English.
 func (s *Site) speak() error {
@@ -196,10 +213,14 @@ func (c catalogue) said(sentence string) Said {
 // word is the text PREFIX.WORD, or the word itself where there is none: words come
 // from files, feeds and plug-ins, too.
 func (c catalogue) word(prefix, word string) string {
-	if text, ok := c.texts[prefix+"."+strings.ReplaceAll(word, " ", "_")]; ok {
+	if text, ok := c.texts[wordKey(prefix, word)]; ok {
 		return text
 	}
 	return word
+}
+
+func wordKey(prefix, word string) string {
+	return prefix + "." + strings.ReplaceAll(word, " ", "_")
 }
 
 // errTexts is for tests of parts: see [Missing].

@@ -44,7 +44,8 @@ type Part struct {
 	// each may be missing. Sentences are what stands in data in English, each with
 	// what it means: see package phrase.
 	FS fs.FS
-	// Texts are further ones by language, of a package that others speak with, too.
+	// Texts are further ones by language, of a package that others speak with, too:
+	// those of languages in which there is a page.
 	Texts  map[string]map[string]string
 	Nav    []Link
 	Routes []gate.Route
@@ -99,11 +100,6 @@ func (s *Site) Add(p Part) error {
 			return err
 		}
 	}
-	for tag, texts := range p.Texts {
-		if err := s.addTexts(tag, texts, false); err != nil {
-			return err
-		}
-	}
 	s.parts = append(s.parts, p)
 	s.nav = append(s.nav, p.Nav...)
 	for _, r := range p.Routes {
@@ -124,6 +120,11 @@ func (s *Site) Close() error {
 	if s.Texts != "" {
 		if err := s.readTexts(os.DirFS(s.Texts), "."); err != nil {
 			return fmt.Errorf("web.texts: %w", err)
+		}
+	}
+	for _, p := range s.parts {
+		for tag, texts := range p.Texts {
+			s.lend(tag, texts)
 		}
 	}
 	if err := s.speak(); err != nil {
@@ -292,7 +293,7 @@ func (s *Sheet) In(lang, text string) Said {
 }
 
 // Word is the text of a key, or else the word itself, which machines know.
-func (s *Sheet) Word(prefix, word string) string { return s.book.word(prefix, word) }
+func (s *Sheet) Word(prefix string, word any) string { return s.book.word(prefix, fmt.Sprint(word)) }
 
 // N is the text of a number of things: KEY.one or KEY.other.
 func (s *Sheet) N(key string, n int64, args ...any) string {

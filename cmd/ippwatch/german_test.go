@@ -14,11 +14,13 @@ import (
 
 	"golang.org/x/net/html"
 
+	"ippwatch/access"
 	"ippwatch/advisory"
 	"ippwatch/config"
 	"ippwatch/exposure"
 	"ippwatch/gate"
 	"ippwatch/notify"
+	"ippwatch/people"
 	"ippwatch/rule"
 	"ippwatch/schedule"
 	"ippwatch/store"
@@ -203,6 +205,31 @@ func (c *town) judged() (paths []string) {
 	return slices.Compact(slices.Sorted(slices.Values(paths)))
 }
 
+// ownersPages are those behind a link in a mail about all cases of a constituent.
+func (c *town) ownersPages() []string {
+	c.t.Helper()
+	hand := people.Hand{View: access.CLI(c.now), Who: "j.doe", At: c.now}
+	fields := []people.Field{{Key: "role", Value: "technical"}}
+	if _, err := people.NewRegistry(c.h.store).SetContact(c.t.Context(), hand, "customer-a", "noc@customer-a.example", true, fields); err != nil {
+		c.t.Fatal(err)
+	}
+	l := store.Link{Contact: "mail:noc@customer-a.example", Constituent: "customer-a", Role: "technical", Expires: c.now.Add(time.Hour)}
+	for e, err := range c.h.store.Exposures(c.t.Context(), access.CLI(c.now), store.Filter{Prefix: netip.MustParsePrefix("198.51.100.0/24")}) {
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		l.Places = append(l.Places, store.Place{Key: e.Key, Nearest: "customer-a"})
+	}
+	_, token, err := c.h.store.AddLink(c.t.Context(), l, "outreach", c.now)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if page := c.german("/o/"+token, "public").Body.String(); !strings.Contains(page, "einem Fremden") {
+		c.t.Errorf("the owner's page does not tell what was seen in German:\n%s", page)
+	}
+	return []string{"/o/" + token, "/o/" + token + "/filter", "/o/" + token + "/filter?platform=nftables"}
+}
+
 // TestGermanPagesAreGerman reads every page in German, for each reader, with cases
 // of the rules, visits and surges in them. What is English there says so, or is no
 // sentence.
@@ -218,6 +245,7 @@ func TestGermanPagesAreGerman(t *testing.T) {
 			paths = append(paths, c.path(route.Pattern, "customer-a"))
 		}
 	}
+	paths = append(paths, c.ownersPages()...)
 	for _, view := range []string{"map", "tree", "time-series", "table", "bar"} {
 		paths = append(paths, "/statistics/combined/"+view+"/")
 	}

@@ -98,7 +98,7 @@ func (h *host) udp(r *run, n int) exposure.Observation {
 // calls is a host that called back.
 func calls(agent string) exposure.Observation {
 	o := exposure.Observation{
-		V: exposure.Version, Vantage: "demo", Port: 631, Transport: exposure.UDP, Probe: exposure.ProbeBrowse, Verdict: exposure.CalledBack,
+		V: exposure.Version, Source: exposure.Scan, Vantage: "demo", Port: 631, Transport: exposure.UDP, Probe: exposure.ProbeBrowse, Verdict: exposure.CalledBack,
 		Simulated: true, Addr: blocks()[0].at(0),
 		Callback: &exposure.Callback{
 			UserAgent: agent, Posts: 2, Connections: 1, After: 40 * time.Millisecond, Asked: 83, BytesIn: 1219, BytesOut: 135, RatioApp: 14.7, RatioIP: 12.2,

@@ -218,7 +218,7 @@ func (p *Plant) curve(w http.ResponseWriter, r *http.Request, v *gate.Visit) err
 		report.Groups = nil
 	}
 	var b bytes.Buffer
-	if _, err := tally.SVG(&b, &report, title); err != nil {
+	if _, err := tally.Draw(&b, &report, title, func(sentence string) string { return p.site.Say(p.site.Language(r, v), sentence).Text }); err != nil {
 		return err
 	}
 	return gate.Send(w, r, http.StatusOK, "image/svg+xml", gate.Private, b.Bytes())

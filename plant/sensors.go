@@ -195,7 +195,9 @@ func (p *Plant) sensor(w http.ResponseWriter, r *http.Request, v *gate.Visit) er
 		}
 	}
 	var done bool
-	if d.Visits, done, err = p.list(w, r, v, visitsTable(), func(q web.Query) ([]web.Row, error) { return p.visitRows(r.Context(), v, q, name, from, &d.More) }); err != nil || done {
+	if d.Visits, done, err = p.list(w, r, v, visitsTable(), func(q web.Query) ([]web.Row, error) {
+		return p.visitRows(r.Context(), v, p.site.Language(r, v), q, name, from, &d.More)
+	}); err != nil || done {
 		return err
 	}
 	return p.site.Page(w, r, v, "sensor", d)
@@ -223,7 +225,7 @@ func visitsTable() *web.Table {
 }
 
 // visitRows are the newest visits at a sensor. All that they say is a stranger's.
-func (p *Plant) visitRows(ctx context.Context, v *gate.Visit, q web.Query, name string, from time.Time, more *bool) ([]web.Row, error) {
+func (p *Plant) visitRows(ctx context.Context, v *gate.Visit, lang string, q web.Query, name string, from time.Time, more *bool) ([]web.Row, error) {
 	var rows []web.Row
 	read := 0
 	for one, err := range p.Archive.Visits(ctx, v.View, archive.VisitQuery{From: from, Source: exposure.Sensor, Sensor: name, Newest: true, Limit: readVisits}) {
@@ -238,7 +240,7 @@ func (p *Plant) visitRows(ctx context.Context, v *gate.Visit, q web.Query, name 
 			*more = true
 			break
 		}
-		rows = append(rows, visitRow(&one))
+		rows = append(rows, p.visitRow(lang, &one))
 	}
 	*more = *more || read == readVisits
 	return rows, nil
@@ -252,7 +254,7 @@ func comesFrom(a netip.Addr, word string) bool {
 	return strings.Contains(a.String(), word)
 }
 
-func visitRow(v *exposure.Visit) web.Row {
+func (p *Plant) visitRow(lang string, v *exposure.Visit) web.Row {
 	src := web.Cell{Value: v.Addr.String(), Code: true}
 	if v.Spoofable {
 		src.Text = v.Addr.String() + " ?" // anybody can write it there
@@ -271,34 +273,48 @@ func visitRow(v *exposure.Visit) web.Row {
 		{Value: string(v.Class), Prefix: "class"},
 		severity,
 		{Value: max(1, v.Count)},
-		{Value: v.Reasons, Prefix: "reason"}, sentences(v.Evidence), shown(what(v)),
+		{Value: v.Reasons, Prefix: "reason"}, sentences(v.Evidence), p.said(lang, v),
 		{Value: where},
 	}}
 }
 
+// said is what a stranger came for, with our words in the language of the visitor
+// and in English for machines.
+func (p *Plant) said(lang string, v *exposure.Visit) web.Cell {
+	word := func(lang string) func(prefix, word string) string {
+		return func(prefix, word string) string { return p.site.Word(lang, prefix, word) }
+	}
+	c := shown(what(v, func(_, word string) string { return word }))
+	c.Text = shown(what(v, word(lang))).Text
+	return c
+}
+
 // what is what a stranger came for, in the stranger's words.
-func what(v *exposure.Visit) string {
+func what(v *exposure.Visit, word func(prefix, word string) string) string {
 	var parts []string
 	add := func(name, text string) {
+		if text != "" && name != "" {
+			text = word("brought", name) + " " + text
+		}
 		if text != "" {
-			parts = append(parts, name+text)
+			parts = append(parts, text)
 		}
 	}
 	if v.Callback != nil {
-		add("call ", v.Callback.URL+" ("+string(v.Callback.Relation)+")")
+		add("call", v.Callback.URL+" ("+word("relation", string(v.Callback.Relation))+")")
 	}
 	if v.Browse != nil {
 		add("", v.Browse.URI)
-		add("info ", v.Browse.Info)
+		add("info", v.Browse.Info)
 	}
 	if v.Print != nil {
 		add("", v.Print.Operation)
-		add("job ", v.Print.JobName)
+		add("job", v.Print.JobName)
 	}
 	add("", strings.TrimSpace(v.Method+" "+v.URL))
-	add("agent ", v.UserAgent)
+	add("agent", v.UserAgent)
 	for _, s := range v.Scanners {
-		add("listed: ", s.Name)
+		add("listed:", s.Name)
 	}
 	return strings.Join(parts, "; ")
 }

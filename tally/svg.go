@@ -40,6 +40,7 @@ svg{--page:#fff;--ink:#1a1a1a;--soft:#5c5c5c;--line:#d9d9d9;--c0:#0072b2;--c1:#d
 type picture struct {
 	b      strings.Builder
 	groups []*Group
+	say    func(sentence string) string
 	span   float64 // days across
 }
 
@@ -47,7 +48,12 @@ type picture struct {
 // one file that needs nothing else. Groups with too few cases are left out, and
 // of more than six the smallest. It returns how many groups are not in it.
 func SVG(w io.Writer, r *Report, title string) (missing int, err error) {
-	var p picture
+	return Draw(w, r, title, func(sentence string) string { return sentence })
+}
+
+// Draw is [SVG] with words of another language: say is asked for each sentence.
+func Draw(w io.Writer, r *Report, title string, say func(sentence string) string) (missing int, err error) {
+	p := picture{say: say}
 	for i := range r.Groups {
 		if g := &r.Groups[i]; len(r.Groups) > 1 && g.Curve.N >= Few && len(p.groups) < mostCurves {
 			p.groups = append(p.groups, g)
@@ -70,7 +76,7 @@ func SVG(w io.Writer, r *Report, title string) (missing int, err error) {
 	p.frame(title, step, r)
 	for i, g := range p.groups {
 		if g.Curve.N < Few {
-			p.text(plotLeft+plotWidth/2, plotTop+plotHeight/2-24, "num soft", fmt.Sprintf("too few cases for a curve: %d", g.Curve.N))
+			p.text(plotLeft+plotWidth/2, plotTop+plotHeight/2-24, "num soft", p.say(fmt.Sprintf("too few cases for a curve: %d", g.Curve.N)))
 			continue
 		}
 		if g.Turnbull != nil {
@@ -101,7 +107,7 @@ func (p *picture) frame(title string, step float64, r *Report) {
 	height := plotTop + plotHeight + 66 + rowHeight*float64(len(p.groups))
 	fmt.Fprintf(&p.b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" role="img" aria-labelledby="t d">`+"\n",
 		pictureWidth, height, pictureWidth, height)
-	fmt.Fprintf(&p.b, "<title id=\"t\">%s</title>\n<desc id=\"d\">%s</desc>\n", clean(title, 200), clean(p.describe(), 4000))
+	fmt.Fprintf(&p.b, "<title id=\"t\">%s</title>\n<desc id=\"d\">%s</desc>\n", clean(title, 200), clean(p.describe(r), 4000))
 	p.b.WriteString(style)
 	fmt.Fprintf(&p.b, `<rect class="page" width="%g" height="%g"/>`+"\n", pictureWidth, height)
 	p.text(plotLeft, 28, "head", title)
@@ -109,8 +115,8 @@ func (p *picture) frame(title string, step float64, r *Report) {
 	if r.All.Turnbull != nil {
 		method, legend = "Turnbull estimate from intervals, without a guess when between two probes a case ended", "shaded: where the data do not tell"
 	}
-	p.text(plotLeft, 50, "soft", method)
-	p.text(plotLeft, 68, "soft", legend)
+	p.text(plotLeft, 50, "soft", p.say(method))
+	p.text(plotLeft, 68, "soft", p.say(legend))
 	for share := 0.0; share <= 1; share += .25 {
 		fmt.Fprintf(&p.b, `<path class="grid" d="M%g %.1fh%g"/>`+"\n", plotLeft, p.y(share), plotWidth)
 		p.text(plotLeft-8, p.y(share)+4, "end soft", fmt.Sprintf("%.0f %%", 100*share))
@@ -121,15 +127,15 @@ func (p *picture) frame(title string, step float64, r *Report) {
 	for day := 0.0; day <= p.span+1e-9; day += step {
 		p.text(p.x(day), below+20, "num soft", number(day))
 	}
-	p.text(plotLeft+plotWidth/2, below+38, "num soft", "days since first seen open")
-	p.text(plotLeft, below+56, "soft", "still followed, of those still open:")
+	p.text(plotLeft+plotWidth/2, below+38, "num soft", p.say("days since first seen open"))
+	p.text(plotLeft, below+56, "soft", p.say("still followed, of those still open:"))
 	for i, g := range p.groups {
 		row := below + 56 + rowHeight*float64(i+1)
 		for day := step; day <= p.span+1e-9; day += step {
 			p.text(p.x(day), row, "num soft", strconv.Itoa(g.Curve.followed(day)))
 		}
 		fmt.Fprintf(&p.b, `<path class="curve s%d" d="M8 %.1fh20"/>`+"\n", i, row-4)
-		p.text(34, row, "", short(g.Name))
+		p.text(34, row, "", p.name(g, r))
 	}
 }
 
@@ -219,14 +225,22 @@ func (p *picture) turnbull(t *Turnbull, n int) {
 }
 
 // describe tells in words what the picture shows.
-func (p *picture) describe() string {
-	var b strings.Builder
-	b.WriteString("The share of cases that are still open, by days since they were first seen open.")
+func (p *picture) describe(r *Report) string {
+	all := []string{p.say("The share of cases that are still open, by days since they were first seen open.")}
 	for _, g := range p.groups {
-		fmt.Fprintf(&b, " %s: %d cases, %d fixed; half-life %s; fixed at 30 days %s.",
-			short(g.Name), g.Spells, g.Events, g.HalfLife.Days(), g.Closed[1].Percent())
+		all = append(all, p.say(fmt.Sprintf("%s: %d cases, %d fixed; half-life %s; fixed at 30 days %s.",
+			p.name(g, r), g.Spells, g.Events, g.HalfLife.Days(), g.Closed[1].Percent())))
 	}
-	return b.String()
+	return strings.Join(all, " ")
+}
+
+// name is what a group is called; all together have no name but a word.
+func (p *picture) name(g *Group, r *Report) string {
+	const whole = "all cases"
+	if said := p.say(whole); g == &r.All && said != whole {
+		return said
+	}
+	return short(g.Name)
 }
 
 // Days writes the figure as days, with its interval if it has one.

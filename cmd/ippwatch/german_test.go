@@ -66,7 +66,8 @@ func TestWordsHaveTexts(t *testing.T) {
 			store.MessageHeld, store.MessagePlanned, store.MessageApproved, store.MessageSending, store.MessageDeferred, store.MessageSent,
 			store.MessageUncertain, store.MessageFailed, store.MessageBounced, store.MessageCancelled,
 		}),
-		"rule": rule.IDs(),
+		"relation": wordsOf([]exposure.Relation{exposure.ToSelf, exposure.ToThird, exposure.ToPrivate, exposure.ToLoopback, exposure.ToOwn, exposure.ToName}),
+		"rule":     rule.IDs(),
 	}
 	jobs := schedule.Default().Jobs
 	for _, k := range jobs.Kinds() {

@@ -310,7 +310,9 @@ func TestJunosLarge(t *testing.T) {
 	if err != nil || len(f.Unverified) > 0 || len(f.Stages) != 1 {
 		t.Fatalf("%v %v", err, f.Unverified)
 	}
-	if took := time.Since(begun); took > 30*time.Second {
+	// Another pass for each statement would take hours; a machine that is busy has
+	// taken more than a minute.
+	if took := time.Since(begun); took > 5*time.Minute {
 		t.Errorf("took %s", took)
 	} else {
 		t.Logf("took %s", took)

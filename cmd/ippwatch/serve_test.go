@@ -351,6 +351,7 @@ func TestRestoreOfABackupDuringWrites(t *testing.T) {
 	written := make(chan int, 1)
 	var group sync.WaitGroup
 	group.Go(func() {
+		defer close(written) // also after an error: nobody waits for ever
 		for n := 0; writing.Err() == nil; n++ {
 			all := observations(n*50, 50)
 			if _, err := ar.Append(t.Context(), all); err != nil {

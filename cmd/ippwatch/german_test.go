@@ -2,12 +2,17 @@ package main
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +107,80 @@ func wordsOf[T ~string](all []T) []string {
 		words = append(words, string(one))
 	}
 	return words
+}
+
+// TestSentencesHaveForms reads in the source what is said of visits and of messages
+// that are not sent, and holds that each has a form in German. That of the rules is
+// held by package advisory.
+func TestSentencesHaveForms(t *testing.T) {
+	site := townSite(t, newTown(t))
+	fill := strings.NewReplacer("%s", "x", "%q", `"x"`, "%d", "7", "%g", "7", "%%", "%")
+	var files []string
+	for _, pattern := range []string{"../../sensor/class/*.go", "../../desk/visit.go", "../../outreach/plan.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, found, err)
+		}
+		files = append(files, found...)
+	}
+	n := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(x ast.Expr) {
+			lit, ok := x.(*ast.BasicLit)
+			if !ok || lit.Kind != token.STRING {
+				return
+			}
+			text, err := strconv.Unquote(lit.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text = fill.Replace(text); strings.Count(text, " ") < 2 {
+				return // a word, or the verb of a sentence that stands elsewhere
+			}
+			n++
+			if said := site.Say("de", text); said.Lang != "" || said.Text == text {
+				t.Errorf("%s: there is no form for %q", fset.Position(lit.Pos()), text)
+			}
+		}
+		ast.Inspect(file, func(node ast.Node) bool {
+			switch node := node.(type) {
+			case *ast.CallExpr:
+				called := ""
+				switch f := node.Fun.(type) {
+				case *ast.Ident:
+					called = f.Name
+				case *ast.SelectorExpr:
+					called = f.Sel.Name
+				}
+				if (called == "because" || called == "silent") && len(node.Args) > 1 {
+					check(node.Args[1])
+				}
+			case *ast.KeyValueExpr:
+				if key, ok := node.Key.(*ast.Ident); ok && key.Name == "sentence" {
+					check(node.Value)
+				}
+			case *ast.ReturnStmt:
+				if len(node.Results) == 2 && !strings.Contains(name, "outreach") {
+					check(node.Results[1])
+					if call, ok := node.Results[1].(*ast.CallExpr); ok && len(call.Args) > 0 {
+						check(call.Args[0])
+					}
+				}
+			}
+			return true
+		})
+	}
+	if n < 50 {
+		t.Errorf("only %d sentences were found: does the test still know how they are written?", n)
+	}
 }
 
 // englishWords are words that no German sentence has. Where one stands outside of what

@@ -32,6 +32,7 @@ type Book struct {
 type form struct {
 	english string
 	head    string // what is before the first gap: most that does not fit is told by it
+	holds   string // the longest piece between gaps, likewise
 	fits    *regexp.Regexp
 	gaps    []gap
 	says    string
@@ -73,7 +74,7 @@ func New(says map[string]string) (*Book, error) {
 		// A list is taken apart before its parts are looked at, and what fits a form
 		// that says more is not what one with wider gaps says.
 		slices.SortFunc(forms, func(x, y form) int {
-			if c := cmp.Compare(y.holds(of), x.holds(of)); c != 0 {
+			if c := cmp.Compare(y.count(of), x.count(of)); c != 0 {
 				return c
 			}
 			if c := cmp.Compare(fixed(y.english), fixed(x.english)); c != 0 {
@@ -85,8 +86,8 @@ func New(says map[string]string) (*Book, error) {
 	return b, nil
 }
 
-// holds is how many gaps of a name it has.
-func (f form) holds(name string) (n int) {
+// count is how many gaps of a name it has.
+func (f form) count(name string) (n int) {
 	for _, g := range f.gaps {
 		if g.of() == name {
 			n++
@@ -106,6 +107,11 @@ func read(english, text string) (form, error) {
 	var expr strings.Builder
 	expr.WriteString(`(?s)\A`)
 	at := 0
+	for _, piece := range braces.Split(english, -1) {
+		if len(piece) > len(f.holds) {
+			f.holds = piece
+		}
+	}
 	for _, m := range braces.FindAllStringIndex(english, -1) {
 		name := english[m[0]+1 : m[1]-1]
 		if slices.ContainsFunc(f.gaps, func(g gap) bool { return g.name == name }) {
@@ -160,7 +166,7 @@ func (b *Book) Say(english string) (said string, ok bool) {
 
 func (b *Book) say(of, english string, depth int) (string, bool) {
 	for _, f := range b.forms[of] {
-		if !strings.HasPrefix(english, f.head) {
+		if !strings.HasPrefix(english, f.head) || !strings.Contains(english, f.holds) {
 			continue
 		}
 		m := f.fits.FindStringSubmatch(english)

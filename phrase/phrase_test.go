@@ -73,3 +73,18 @@ func FuzzSay(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkSayWhatHasNoForm(b *testing.B) {
+	says := make(map[string]string)
+	for i := range 200 {
+		says["{a} of the sentence "+strings.Repeat("x", i)+" and {b}"] = "{a} {b}"
+	}
+	book, err := New(says)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		book.Say("polder-net: added by generated; network +198.18.132.0/22; contact +noc@polder.example (role abuse, language en)")
+	}
+}

@@ -175,7 +175,6 @@ func (d *desk) showPreview(w http.ResponseWriter, r *http.Request, v *gate.Visit
 	if p.Filter != "" {
 		p.Back += "?" + p.Filter
 	}
-	lang := d.site.Language(r, v)
 	by := make(map[exposure.Severity]int64)
 	for i := range es {
 		e := &es[i]
@@ -185,7 +184,7 @@ func (d *desk) showPreview(w http.ResponseWriter, r *http.Request, v *gate.Visit
 		p.Fit++
 		by[e.Severity]++
 		if len(p.Some) < someCases {
-			p.Some = append(p.Some, d.caseRow(lang, e))
+			p.Some = append(p.Some, caseRow(e))
 		}
 		if !p.All {
 			p.Rows = append(p.Rows, e.Case())
@@ -374,7 +373,6 @@ func (d *desk) done(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 		return gate.NotFound
 	}
 	p := doneData{Deed: done, CanGo: done.Action.Undoable && done.Undone.IsZero() && done.N > 0}
-	lang := d.site.Language(r, v)
 	for i := range done.Cases {
 		if len(p.Some) == 50 {
 			p.Rest = int64(len(done.Cases) - 50)
@@ -387,7 +385,7 @@ func (d *desk) done(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 		if err != nil {
 			return err
 		}
-		p.Some = append(p.Some, d.caseRow(lang, &e))
+		p.Some = append(p.Some, caseRow(&e))
 	}
 	return d.site.Page(w, r, v, "done", p)
 }

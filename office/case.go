@@ -89,7 +89,7 @@ func (d *desk) fillCase(r *http.Request, v *gate.Visit, f *caseFile) error {
 			return err
 		}
 		if e.Key != f.Key {
-			f.Others = append(f.Others, d.caseRow(lang, &e))
+			f.Others = append(f.Others, caseRow(&e))
 		}
 	}
 	if !f.Staff {

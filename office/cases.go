@@ -89,7 +89,6 @@ func (d *desk) caseTable(v *gate.Visit) *web.Table {
 
 func (d *desk) cases(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
 	t := d.caseTable(v)
-	lang := d.site.Language(r, v)
 	return d.site.List(w, r, v, "cases", t, func(q web.Query) iter.Seq2[web.Row, error] {
 		return func(yield func(web.Row, error) bool) {
 			want, err := d.wanted(r, v, q)
@@ -107,7 +106,7 @@ func (d *desk) cases(w http.ResponseWriter, r *http.Request, v *gate.Visit) erro
 				if err != nil && ctx.Err() != nil && r.Context().Err() == nil {
 					err = seldom
 				}
-				if !yield(d.caseRow(lang, &e), err) || err != nil {
+				if !yield(caseRow(&e), err) || err != nil {
 					return
 				}
 			}
@@ -180,7 +179,7 @@ func closedOnly(all []exposure.Condition) bool {
 	return len(all) > 0
 }
 
-func (d *desk) caseRow(lang string, e *exposure.Exposure) web.Row {
+func caseRow(e *exposure.Exposure) web.Row {
 	place := e.Where.Country
 	if e.Where.ASN != 0 {
 		place = strings.TrimSpace(place + " AS" + numbered(int(e.Where.ASN)))

@@ -237,12 +237,11 @@ func (d *desk) host(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 	if f.Observations.Format != "" {
 		return d.site.Export(w, r, v, t, f.Observations.Query, d.observations(r, v, addr))
 	}
-	lang := d.site.Language(r, v)
 	for e, err := range d.Store.Exposures(r.Context(), v.View, store.Filter{Prefix: p, Moved: true}) {
 		if err != nil {
 			return err
 		}
-		f.Cases = append(f.Cases, d.caseRow(lang, &e))
+		f.Cases = append(f.Cases, caseRow(&e))
 		f.Where = e.Where
 		if e.Work() {
 			f.Open++

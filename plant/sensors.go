@@ -273,7 +273,8 @@ func (p *Plant) visitRow(lang string, v *exposure.Visit) web.Row {
 		{Value: string(v.Class), Prefix: "class"},
 		severity,
 		{Value: max(1, v.Count)},
-		{Value: v.Reasons, Prefix: "reason"}, sentences(v.Evidence), p.said(lang, v),
+		{Value: v.Reasons, Prefix: "reason"},
+		sentences(v.Evidence), p.said(lang, v),
 		{Value: where},
 	}}
 }

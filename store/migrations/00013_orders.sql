@@ -1,0 +1,22 @@
+-- What the audit log and the outreach queue are sorted and narrowed by on their
+-- pages: each order is one index, so that a page of a year costs what the page
+-- costs. Both are written by people and mails, not by packets.
+
+-- +goose Up
+CREATE INDEX audit_who ON audit (who);
+CREATE INDEX audit_what ON audit (what);
+CREATE INDEX outbox_party ON outbox (party, planned);
+CREATE INDEX outbox_kind ON outbox (kind, planned);
+CREATE INDEX outbox_next ON outbox (next);
+CREATE INDEX outbox_ended ON outbox (ended);
+-- How many cases a message has; rows of before may have none.
+CREATE INDEX outbox_cases ON outbox (ifnull(json_array_length(doc, '$.exposures'), 0));
+
+-- +goose Down
+DROP INDEX outbox_cases;
+DROP INDEX outbox_ended;
+DROP INDEX outbox_next;
+DROP INDEX outbox_kind;
+DROP INDEX outbox_party;
+DROP INDEX audit_what;
+DROP INDEX audit_who;

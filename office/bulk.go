@@ -363,10 +363,13 @@ func (d *deeds) end(id string, back int64) {
 
 type doneData struct {
 	Deed  deed
-	Some  []web.Row
-	Rest  int64
+	Cases *web.Listing
+	Rest  int64 // that are not listed
 	CanGo bool
 }
+
+// doneShown is how many cases of what was done are listed, as they are now.
+const doneShown = 1000
 
 func (d *desk) done(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
 	done, ok := d.deeds.find(r.PathValue("id"), v.Who)
@@ -375,9 +378,10 @@ func (d *desk) done(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 	}
 	p := doneData{Deed: done, CanGo: done.Action.Undoable && done.Undone.IsZero() && done.N > 0}
 	lang := d.site.Language(r, v)
+	var rows []web.Row
 	for i := range done.Cases {
-		if len(p.Some) == 50 {
-			p.Rest = int64(len(done.Cases) - 50)
+		if i == doneShown {
+			p.Rest = int64(len(done.Cases) - doneShown)
 			break
 		}
 		e, err := d.Store.Exposure(r.Context(), v.View, done.Cases[i].Key) // as it is now
@@ -387,7 +391,13 @@ func (d *desk) done(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 		if err != nil {
 			return err
 		}
-		p.Some = append(p.Some, d.caseRow(lang, &e))
+		rows = append(rows, d.caseRow(lang, &e))
+	}
+	t := d.fewCases(v, "cases", "cases.title", "host.no_cases")
+	var over bool
+	var err error
+	if p.Cases, over, err = d.site.Part(w, r, v, t, web.Few(t, rows)); err != nil || over {
+		return err
 	}
 	return d.site.Page(w, r, v, "done", p)
 }

@@ -90,13 +90,13 @@ func Add(site *web.Site, o Options) error {
 	return site.Add(web.Part{
 		FS: files,
 		Nav: []web.Link{
-			{Path: "/", Text: "today.title", Roles: everyone, Order: 100, Key: "t"},
-			{Path: "/cases", Text: "cases.title", Roles: everyone, Order: 200, Key: "c"},
-			{Path: "/hosts", Text: "hosts.title", Roles: everyone, Order: 210, Key: "h"},
-			{Path: "/constituents", Text: "constituents.title", Roles: staff, Order: 300, Key: "n"},
-			{Path: "/outreach", Text: "outreach.title", Roles: staff, Order: 400, Key: "o"},
-			{Path: "/intake", Text: "intake.title", Roles: staff, Order: 940, Key: "i"},
-			{Path: "/audit", Text: "audit.title", Roles: watchers, Order: 950, Key: "a"},
+			{Path: "/", Text: "today.title", Roles: everyone, Order: 100, Key: "t", Group: "work"},
+			{Path: "/cases", Text: "cases.title", Roles: everyone, Order: 200, Key: "c", Group: "work"},
+			{Path: "/hosts", Text: "hosts.title", Roles: everyone, Order: 210, Key: "h", Group: "work"},
+			{Path: "/constituents", Text: "constituents.title", Roles: staff, Order: 300, Key: "n", Group: "work"},
+			{Path: "/outreach", Text: "outreach.title", Roles: staff, Order: 400, Key: "o", Group: "work"},
+			{Path: "/intake", Text: "intake.title", Roles: staff, Order: 940, Key: "i", Group: "work"},
+			{Path: "/audit", Text: "audit.title", Roles: watchers, Order: 950, Key: "a", Group: "house"},
 		},
 		Routes: []gate.Route{
 			today,

@@ -8,31 +8,37 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 
+	"ippwatch/exposure"
 	"ippwatch/gate"
 )
 
 // plainTables are those that neither sort nor export, by what stands above them
 // in English, each with the reason. All others do.
 var plainTables = map[string]string{
-	"Keys":                             "the help of a page: it is no data",
-	"/ Changed since yesterday":        "ten counts; each leads to the list of what it counts",
-	"/ Open cases":                     "five counts beside their bars, the worst first",
-	"/ Jobs":                           "an excerpt: /settings has them all",
-	"/ Last scans":                     "an excerpt: /scans has them all",
-	"/outreach By state":               "ten counts; each narrows the list below",
-	"/constituents/{constituent} Open": "five counts beside their bars, the worst first",
-	"/verification Last verifications": "an excerpt: /scans has them all",
-	"/account Where you are logged in": "the visitor's own few sessions, each with its button",
-	"/api/v1/{$} ":                     "a reference, in the order of the document",
-	"charts":                           "the figures of a chart beside it, in the order of time",
+	"Keys":                               "the help of a page: it is no data",
+	"Charts":                             "the figures of a chart beside it, in the order of time",
+	"/ Since yesterday":                  "ten counts; each leads to the list of what it counts",
+	"/ Open cases by severity":           "five counts beside their bars, the worst first",
+	"/ Jobs":                             "an excerpt: /settings has them all",
+	"/ Latest scans":                     "an excerpt: /scans has them all",
+	"/outreach The outbox":               "ten counts; each narrows the list below",
+	"/constituents/{constituent} Cases":  "five counts beside their bars, the worst first",
+	"/verification Latest verifications": "an excerpt: /scans has them all",
+	"/account Sessions":                  "the visitor's own few sessions, each with its button",
+	"/api/v1/{$}":                        "a reference, in the order of the document",
 }
+
+// unindexed are columns of a table that may have millions of rows, which no index
+// has in their order: its filters find what they say.
+var unindexed = map[string][]string{"/cases Cases": {"Case", "State", "What is wrong", "Place", "First seen", "Assigned to"}}
 
 // freeColumns are of words that somebody wrote, or of what has no order.
 var freeColumns = []string{
-	"Detail", "Because", "Reason", "What it says", "Raw", "Evidence", "Why", "Findings", "What for", "Row", "Choose", "Action", "Run it now", "Most", "Text",
+	"Detail", "Because", "Reason", "What it says", "Raw", "Evidence", "Why", "Findings", "What for", "Row", "Choose", "Action", "Run it now", "Mostly", "What it brought", "Text",
 }
 
 func attribute(n *html.Node, name string) string {
@@ -82,14 +88,19 @@ func around(n *html.Node) *html.Node {
 func TestEveryTableSortsAndExports(t *testing.T) {
 	c := newTown(t)
 	morningWork(t, c)
+	c.hear(t)
+	if err := c.h.store.CreateRun(t.Context(), exposure.Run{ID: "20261125T093000Z-7f3a29", State: exposure.Done, Started: c.now.Add(-time.Hour), Seed: []byte{1}, Options: map[string]string{"source": string(exposure.Verification)}}); err != nil {
+		t.Fatal(err)
+	}
 	places := map[string][]string{
 		"/hosts/{address}":                {"/hosts/198.51.100.100"},
 		"/scans/asked":                    {"/scans/asked?address=198.51.100.10"},
 		"/statistics/combined/{view}/{$}": {"/statistics/combined/table/", "/statistics/combined/bar/", "/statistics/combined/time-series/"},
 		"/outreach/{id}":                  {"/outreach/M-0123456789AB"},
+		"/sensors/{name}":                 {"/sensors/edge-1"},
 		"/scans/{run}":                    {"/scans/20261124T093000Z-7f3a20"},
 	}
-	used := make(map[string]bool)
+	used := map[string]bool{"/ Jobs": true} // a town without a daemon has none
 	seen := 0
 	for _, route := range c.gate.Routes() {
 		if route.Method != http.MethodGet || route.Kind != gate.Page {
@@ -109,7 +120,10 @@ func TestEveryTableSortsAndExports(t *testing.T) {
 			return doc, w.Code, body
 		}
 		for _, path := range paths {
-			doc, _, _ := get(path)
+			doc, _, body := get(path)
+			for begun := time.Now(); strings.Contains(body, "The figures are being computed for the first time.") && time.Since(begun) < time.Minute; time.Sleep(20 * time.Millisecond) {
+				doc, _, body = get(path) // what is counted beside
+			}
 			for _, table := range elements(doc, "table") {
 				name := nameOfTable(table, route.Pattern)
 				if _, plain := plainTables[name]; plain {
@@ -128,7 +142,7 @@ func TestEveryTableSortsAndExports(t *testing.T) {
 					continue
 				}
 				for _, head := range free {
-					if !slices.Contains(freeColumns, head) {
+					if !slices.Contains(freeColumns, head) && !slices.Contains(unindexed[name], head) {
 						t.Errorf("%s: the table %q does not sort by %q; if that has no order, say so in freeColumns", path, name, head)
 					}
 				}
@@ -181,11 +195,11 @@ func nameOfTable(table *html.Node, pattern string) string {
 	}
 	for p := table.Parent; p != nil; p = p.Parent {
 		if p.Data == "details" && strings.Contains(attribute(p, "class"), "figures") {
-			return "charts"
+			return "Charts"
 		}
 	}
 	if pattern == "/api/v1/{$}" {
-		return pattern + " "
+		return pattern
 	}
 	heads := elements(at, "h2", "h1")
 	if len(heads) == 0 {

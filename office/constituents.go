@@ -180,7 +180,7 @@ func contactRows(all []exposure.Recipient, statuses []store.Status, at time.Time
 			}
 		}
 		rows = append(rows, web.Row{ID: c.Key() + " " + c.Role, Of: k, Cells: []web.Cell{
-			{Value: c.Address}, {Value: c.Role}, {Value: string(c.Medium)}, {Value: string(c.Source)}, {Value: k.Days}, {Value: k.Usable, Text: k.Why}, {Value: c.Name}, {Value: c.Language},
+			{Value: c.Address}, {Value: c.Role}, {Value: string(c.Medium)}, {Value: c.Source}, {Value: k.Days}, {Value: k.Usable, Text: k.Why}, {Value: c.Name}, {Value: c.Language},
 		}})
 	}
 	return rows

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,7 +54,6 @@ type desk struct {
 	Options
 	site  *web.Site
 	texts *advisory.Texts
-	deeds deeds
 
 	counting sync.Mutex // is held by who counts
 	mu       sync.Mutex // guards what follows
@@ -155,7 +153,7 @@ func firstLine(s string) string {
 
 // missing turns what is not there into what the visitor is told then.
 func missing(err error) error {
-	if errors.Is(err, store.ErrNoExposure) || errors.Is(err, store.ErrNoMessage) || errors.Is(err, people.ErrUnknown) || errors.Is(err, archive.ErrDenied) {
+	if errors.Is(err, store.ErrNoExposure) || errors.Is(err, store.ErrNoMessage) || errors.Is(err, store.ErrNoDeed) || errors.Is(err, people.ErrUnknown) || errors.Is(err, archive.ErrDenied) {
 		return gate.NotFound
 	}
 	return err
@@ -223,9 +221,6 @@ func first(texts ...string) string { return cmp.Or(texts...) }
 
 // sameNet reports whether a prefix holds an address of whichever family.
 func sameNet(p netip.Prefix, a netip.Addr) bool { return p.Contains(a.Unmap().WithZone("")) }
-
-// atMost clips a list that only illustrates; who shows it says how many there are.
-func atMost[T any](all []T, n int) []T { return slices.Clone(all[:min(len(all), n)]) }
 
 // numbered is a text for a list of things that are too many.
 func numbered(n int) string { return fmt.Sprintf("%d", n) }

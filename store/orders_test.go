@@ -213,7 +213,7 @@ func TestOutboxOrders(t *testing.T) {
 			}
 		}
 	}
-	for m := range s.Outbox(t.Context(), access.View{Tier: access.Constituent}, OutboxFilter{}) {
-		t.Fatalf("a constituent reads message %s of the outbox", m.ID)
+	for m, err := range s.Outbox(t.Context(), access.View{Tier: access.Constituent}, OutboxFilter{}) {
+		t.Fatalf("a constituent reads message %s of the outbox: %v", m.ID, err)
 	}
 }

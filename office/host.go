@@ -312,7 +312,7 @@ func observationTable() *web.Table {
 		Fields: []web.Field{
 			{Name: "since", Text: "audit.since", Kind: web.Date},
 			{Name: "until", Text: "audit.until", Kind: web.Date},
-			{Name: "source", Text: "host.source", Kind: web.Choice, Options: web.Choices("", exposure.Sources...)},
+			{Name: "source", Text: "host.source", Kind: web.Words, Hint: string(exposure.Scan)},
 			{Name: "verdict", Text: "host.verdict", Kind: web.Words, Hint: string(exposure.Answered)},
 			{Name: "finding", Text: "host.findings", Kind: web.Words, Hint: "open-ipp"},
 			{Name: "run", Text: "host.run", Kind: web.Words},

@@ -38,7 +38,10 @@ func TestFew(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for r := range Few(table, rows)(q) {
+		for r, err := range Few(table, rows)(q) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			got = append(got, r.ID)
 		}
 		if strings.Join(got, " ") != want {

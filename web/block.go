@@ -29,11 +29,17 @@ func (s *Site) Text(r *http.Request, v *gate.Visit, key string, args ...any) str
 // Say is what [Sheet.Say] says, in a language of the site.
 func (s *Site) Say(lang, sentence string) Said { return s.books[lang].said(sentence) }
 
-// Has reports whether a word has a text in a language of the site, or in English.
-func (s *Site) Has(lang, prefix, word string) bool {
+// Knows reports whether a word has a text in a language of the site, or in English.
+func (s *Site) Knows(lang, prefix, word string) bool {
 	_, ok := s.books[lang].texts[wordKey(prefix, word)]
 	return ok
 }
 
 // Word is what [Sheet.Word] is, in a language of the site.
 func (s *Site) Word(lang, prefix, word string) string { return s.books[lang].word(prefix, word) }
+
+// Has reports whether there is a text of the key in the language of the visitor.
+func (s *Site) Has(r *http.Request, v *gate.Visit, key string) bool {
+	_, ok := s.books[s.Language(r, v)].texts[key]
+	return ok
+}

@@ -80,7 +80,7 @@ func TestWordsHaveTexts(t *testing.T) {
 	}
 	for prefix, all := range words {
 		for _, word := range all {
-			if !site.Has("en", prefix, word) {
+			if !site.Knows("en", prefix, word) {
 				t.Errorf("there is no text %s.%s", prefix, word)
 			}
 		}

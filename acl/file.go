@@ -36,10 +36,10 @@ func ParsePolicy(name string, text []byte) (Policy, error) {
 	root := f.YAML(text, maxPolicy)
 	if root != nil {
 		f.Keys(root, "the policy", f.keys())
-	} else if f.Len() == 0 {
+	} else if f.Mistakes() == 0 {
 		f.At(1, 1, "the policy is empty")
 	}
-	if f.Len() == 0 {
+	if f.Mistakes() == 0 {
 		f.whole(root)
 	}
 	if err := f.Err(); err != nil {
@@ -226,12 +226,12 @@ func (f *policyFile) log(n ast.Node) {
 func (f *policyFile) exceptions(n ast.Node) {
 	for _, item := range f.List("exceptions", n) {
 		e := Exception{Line: strict.PlaceOf(item).Line}
-		before := f.Len()
+		before := f.Mistakes()
 		f.Keys(item, "the exception", f.exceptionKeys(&e))
 		switch {
 		case f.Full():
 			return
-		case f.Len() > before:
+		case f.Mistakes() > before:
 		case e.To == nil && e.From == nil:
 			f.Node(item, "the exception: it has neither to nor from: that would be the end of the filter")
 		case e.To != nil && e.From != nil && familiesOf(e.To) != familiesOf(e.From):

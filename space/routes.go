@@ -101,7 +101,7 @@ func ParseRoutes(name string, r io.Reader) (Routes, error) {
 	if err != nil {
 		c.Add(err)
 	}
-	if t.format == nil && c.Len() == 0 {
+	if t.format == nil && c.Mistakes() == 0 {
 		c.Add(fmt.Errorf("%s: the table is empty", name))
 	}
 	if err := c.Err(); err != nil {

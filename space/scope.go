@@ -58,7 +58,7 @@ func ParseScope(name string, text []byte) (Scope, error) {
 			{Name: keyExclude, Read: func(n ast.Node) { s.Exclude = Prefixes(&f, keyExclude, n) }},
 			{Name: keyNote, Read: func(n ast.Node) { s.Note = note(&f, n) }},
 		})
-	} else if f.Len() == 0 {
+	} else if f.Mistakes() == 0 {
 		f.At(1, 1, "the scope is empty")
 	}
 	if err := f.Err(); err != nil {

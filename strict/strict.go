@@ -46,8 +46,8 @@ func (f *File) add(p Place, err error) {
 	}
 }
 
-// Len counts the complaints.
-func (f *File) Len() int { return len(f.errs) }
+// Mistakes counts the complaints.
+func (f *File) Mistakes() int { return len(f.errs) }
 
 // Full reports whether it is of no use to read on.
 func (f *File) Full() bool { return f.more }
@@ -99,6 +99,9 @@ func check(s string, limit int, lines bool) error {
 	strange := func(r rune) bool { return !unicode.IsGraphic(r) && (!lines || r != '\n') }
 	if len(s) > limit {
 		return fmt.Errorf("has %d bytes: the limit is %d", len(s), limit)
+	}
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("%s is not UTF-8", Quote(s))
 	}
 	if at := strings.IndexFunc(s, strange); at >= 0 {
 		return fmt.Errorf("%s has a character that does not print", Quote(s[max(0, at-20):]))

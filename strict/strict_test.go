@@ -189,8 +189,8 @@ func TestFileEndsItsComplaints(t *testing.T) {
 	for i := range most {
 		f.At(most-i, 1, "wrong")
 	}
-	if f.Full() || f.Len() != most {
-		t.Errorf("Full after %d complaints", f.Len())
+	if f.Full() || f.Mistakes() != most {
+		t.Errorf("Full after %d complaints", f.Mistakes())
 	}
 	f.Add(errors.New("too late"))
 	lines := strings.Split(message(f.Err()), "\n")

@@ -127,3 +127,16 @@ func (v View) Whole() []netip.Prefix {
 	}
 	return all
 }
+
+// Overlaps reports whether the view sees anything of the network: of a view that
+// is [View.Placed], whether a host that is known to be theirs lies in it.
+func (v View) Overlaps(p netip.Prefix) bool {
+	switch v.Tier {
+	case Operator:
+		return true
+	case Constituent:
+		i, _ := slices.BinarySearchFunc(v.Hosts, p.Masked().Addr(), netip.Addr.Compare)
+		return i < len(v.Hosts) && p.Contains(v.Hosts[i]) || slices.ContainsFunc(v.Whole(), p.Overlaps)
+	}
+	return false
+}

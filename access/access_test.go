@@ -65,3 +65,31 @@ func TestSees(t *testing.T) {
 		t.Errorf("Whole = %d networks, want 3", got)
 	}
 }
+
+func TestOverlaps(t *testing.T) {
+	mine := access.View{Tier: access.Constituent, Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/25")}}
+	placed := access.View{Tier: access.Constituent, ASNs: []uint32{64500}, Hosts: []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::5")}}
+	for _, test := range []struct {
+		name   string
+		view   access.View
+		prefix string
+		want   bool
+	}{
+		{"an operator, anything", access.CLI(time.Time{}), "203.0.113.0/24", true},
+		{"the public, nothing", access.View{Networks: mine.Networks}, "198.51.100.0/24", false},
+		{"a network around theirs", mine, "198.51.100.0/24", true},
+		{"a part of theirs", mine, "198.51.100.9/32", true},
+		{"the half beside theirs", mine, "198.51.100.128/25", false},
+		{"a network in which a host of theirs lies", placed, "192.0.2.0/24", true},
+		{"that host", placed, "192.0.2.7/32", true},
+		{"over IPv6", placed, "2001:db8::/32", true},
+		{"a network below it", placed, "192.0.2.0/30", false},
+		{"a network above it", placed, "192.0.2.8/29", false},
+		{"behind the last", placed, "2001:db9::/32", false},
+		{"a network not masked", placed, "192.0.2.200/24", true},
+	} {
+		if got := test.view.Overlaps(netip.MustParsePrefix(test.prefix)); got != test.want {
+			t.Errorf("%s: Overlaps(%s) = %t", test.name, test.prefix, got)
+		}
+	}
+}

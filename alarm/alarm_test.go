@@ -233,7 +233,7 @@ func TestWebhook(t *testing.T) {
 			t.Errorf("%d is taken for a success", status)
 		}
 	}
-	server.Close()
+	w.URL = "http://127.0.0.1:1/T0KEN" // nobody listens
 	if err := w.Alert(t.Context(), a); err == nil || strings.Contains(err.Error(), "T0KEN") {
 		t.Errorf("a receiver that is down: %v", err)
 	}

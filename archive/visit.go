@@ -70,7 +70,7 @@ type VisitQuery struct {
 	Source   exposure.Source
 	Kind     exposure.VisitKind
 	Sensor   string
-	Newest   bool       // the last first
+	Newest   bool       // the last first; not with After
 	Addr     netip.Addr // of the stranger
 	Limit    int
 	After    VisitPlace // go on behind this one; zero: from the start
@@ -90,30 +90,8 @@ func (a *Archive) Visits(ctx context.Context, view access.View, q VisitQuery) it
 		if view.Tier == access.Public {
 			return
 		}
-		where := clause{parts: []string{`observed >= ?`}, args: []any{nanoseconds(q.From)}}
-		if !q.To.IsZero() {
-			where.and(`observed < ?`, nanoseconds(q.To))
-		}
-		if q.Source != "" {
-			where.and(`source = ?`, blob(q.Source))
-		}
-		if q.Kind != "" {
-			where.and(`kind = ?`, blob(q.Kind))
-		}
-		if q.Sensor != "" {
-			where.and(`json_extract(CAST(body AS TEXT), '$.sensor') = ?`, q.Sensor)
-		}
-		order := ` ORDER BY observed, id`
-		if q.Newest {
-			order = ` ORDER BY observed DESC, id DESC`
-		}
-		if q.Addr.IsValid() {
-			where.and(`addr = ?`, form.AddrBytes(q.Addr))
-		}
-		if !q.After.At.IsZero() {
-			where.and(`(observed, id) > (?, ?)`, nanoseconds(q.After.At), form.AppendID(nil, q.After.ID))
-		}
-		rows, err := a.read.QueryContext(ctx, `SELECT body FROM visit WHERE `+strings.Join(where.parts, ` AND `)+order, where.args...)
+		query, args := visitSelect(q)
+		rows, err := a.read.QueryContext(ctx, query, args...)
 		if err != nil {
 			yield(exposure.Visit{}, fmt.Errorf("read visits of %s: %w", a.path, err))
 			return
@@ -138,6 +116,34 @@ func (a *Archive) Visits(ctx context.Context, view access.View, q VisitQuery) it
 			yield(exposure.Visit{}, fmt.Errorf("read visits of %s: %w", a.path, err))
 		}
 	}
+}
+
+// visitSelect is the query in SQL, without what only the view can say.
+func visitSelect(q VisitQuery) (query string, args []any) {
+	where := clause{parts: []string{`observed >= ?`}, args: []any{nanoseconds(q.From)}}
+	if !q.To.IsZero() {
+		where.and(`observed < ?`, nanoseconds(q.To))
+	}
+	if q.Source != "" {
+		where.and(`source = ?`, blob(q.Source))
+	}
+	if q.Kind != "" {
+		where.and(`kind = ?`, blob(q.Kind))
+	}
+	if q.Sensor != "" {
+		where.and(`json_extract(CAST(body AS TEXT), '$.sensor') = ?`, q.Sensor)
+	}
+	if q.Addr.IsValid() {
+		where.and(`addr = ?`, form.AddrBytes(q.Addr))
+	}
+	if !q.After.At.IsZero() {
+		where.and(`(observed, id) > (?, ?)`, nanoseconds(q.After.At), form.AppendID(nil, q.After.ID))
+	}
+	order := ` ORDER BY observed, id`
+	if q.Newest {
+		order = ` ORDER BY observed DESC, id DESC`
+	}
+	return `SELECT body FROM visit WHERE ` + strings.Join(where.parts, ` AND `) + order, where.args
 }
 
 func scanVisit(rows *sql.Rows) (v exposure.Visit, err error) {

@@ -59,6 +59,8 @@ func TestVisitsAreKeptOnceAndShownToTheirs(t *testing.T) {
 		{"a day", operator, VisitQuery{From: firstDay, To: firstDay.Add(24 * time.Hour)}, all[:2]},
 		{"one", operator, VisitQuery{Limit: 1}, all[:1]},
 		{"a kind", operator, VisitQuery{Kind: exposure.Reflection}, all[1:2]},
+		{"a stranger's", operator, VisitQuery{Addr: all[1].Addr}, all[1:2]},
+		{"the newest first", operator, VisitQuery{Newest: true, Limit: 1}, all[2:]},
 		{"a source without any", operator, VisitQuery{Source: exposure.CSV}, nil},
 		{"a constituent sees its own", mine, VisitQuery{Limit: 1}, all[1:2]},
 		{"a customer sees its own during the lease", leased(firstDay, firstDay.Add(2*time.Hour)), VisitQuery{}, all[1:2]},
@@ -71,6 +73,20 @@ func TestVisitsAreKeptOnceAndShownToTheirs(t *testing.T) {
 	}
 	if _, err := a.AppendVisits(t.Context(), []exposure.Visit{{Observed: firstDay}}); err == nil {
 		t.Error("a visit without an id was kept")
+	}
+}
+
+// TestAStrangersVisitsAreNotSoughtAmongAll asks SQLite how it would go about it.
+func TestAStrangersVisitsAreNotSoughtAmongAll(t *testing.T) {
+	a := open(t, t.TempDir())
+	var id, parent, unused int
+	var plan string
+	query, args := visitSelect(VisitQuery{Addr: netip.MustParseAddr("192.0.2.1"), From: firstDay, Newest: true})
+	if err := a.read.QueryRowContext(t.Context(), `EXPLAIN QUERY PLAN `+query, args...).Scan(&id, &parent, &unused, &plan); err != nil {
+		t.Fatal(err)
+	}
+	if want := "SEARCH visit USING INDEX visit_addr (addr=? AND observed>?)"; plan != want {
+		t.Errorf("the plan is %q, want %q", plan, want)
 	}
 }
 

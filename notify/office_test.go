@@ -39,13 +39,14 @@ type office struct {
 	mu       sync.Mutex
 	received []received
 	logins   int
-	sessions int
+	sessions []*moody
 
 	refuse map[string]*smtp.SMTPError // by recipient, at RCPT
 	sender *smtp.SMTPError            // at MAIL
 	body   *smtp.SMTPError            // behind the dot
 	stall  string                     // never answers this command
 	drop   string                     // hangs up when it reads this command
+	hush   func()                     // told when it does not answer; it may be nil
 	quiet  chan struct{}              // closed at the end of the test
 }
 
@@ -127,7 +128,7 @@ func ecKey(t *testing.T) *ecdsa.PrivateKey {
 // mailer returns one that knows the office.
 func (o *office) mailer(mode notify.TLSMode) *notify.Mailer {
 	return &notify.Mailer{
-		Host: "127.0.0.1", Port: uint16(o.addr.Port), TLS: mode, Hello: "ippwatch.example.org", Timeout: 20 * time.Second,
+		Host: "127.0.0.1", Port: uint16(o.addr.Port), TLS: mode, Hello: "ippwatch.example.org", Timeout: time.Minute,
 		TLSConfig: &tls.Config{RootCAs: o.roots, MinVersion: tls.VersionTLS12},
 	}
 }
@@ -136,6 +137,33 @@ func (o *office) all() []received {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.received)
+}
+
+// counts are how many connections and logins there were.
+func (o *office) counts() (sessions, logins int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.sessions), o.logins
+}
+
+// tire has the office hang up on everybody, as on who says nothing for too
+// long, and waits until it has.
+func (o *office) tire() {
+	o.mu.Lock()
+	all := slices.Clone(o.sessions)
+	o.mu.Unlock()
+	for _, m := range all {
+		_ = m.SetReadDeadline(time.Unix(1, 0)) // it may have hung up before
+		<-m.gone
+	}
+}
+
+// fallSilent waits for the end of the test.
+func (o *office) fallSilent() {
+	if o.hush != nil {
+		o.hush()
+	}
+	<-o.quiet
 }
 
 // A desk is one session of the office.
@@ -203,10 +231,11 @@ func (l *countingListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := &moody{Conn: c, o: l.o, gone: make(chan struct{})}
 	l.o.mu.Lock()
-	l.o.sessions++
-	l.o.mu.Unlock()
-	return &moody{Conn: c, o: l.o}, nil
+	defer l.o.mu.Unlock()
+	l.o.sessions = append(l.o.sessions, m)
+	return m, nil
 }
 
 // A moody connection hangs up or falls silent at a command.
@@ -214,6 +243,13 @@ type moody struct {
 	net.Conn
 	o    *office
 	tail []byte
+	once sync.Once
+	gone chan struct{} // closed with it
+}
+
+func (m *moody) Close() error {
+	defer m.once.Do(func() { close(m.gone) })
+	return m.Conn.Close()
 }
 
 var errHungUp = errors.New("the office hangs up")
@@ -227,7 +263,7 @@ func (m *moody) Read(b []byte) (int, error) {
 		return 0, errHungUp
 	}
 	if at(m.o.stall) {
-		<-m.o.quiet
+		m.o.fallSilent()
 		return 0, errHungUp
 	}
 	return n, err
@@ -236,7 +272,7 @@ func (m *moody) Read(b []byte) (int, error) {
 func (m *moody) Write(b []byte) (int, error) {
 	if strings.HasPrefix(string(b), "220 ") && (m.o.drop == "greeting" || m.o.stall == "greeting") {
 		if m.o.stall != "" {
-			<-m.o.quiet
+			m.o.fallSilent()
 		}
 		_ = m.Close()
 		return 0, errHungUp

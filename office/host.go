@@ -12,7 +12,6 @@ import (
 	"slices"
 	"time"
 
-	"ippwatch/access"
 	"ippwatch/archive"
 	"ippwatch/exposure"
 	"ippwatch/gate"
@@ -29,9 +28,6 @@ const (
 	maxProof   = 64 << 10 // bytes of evidence
 	maxVisits  = 200
 	visitsBack = 30 * 24 * time.Hour
-	// visitPatience is how long the visits of one address are looked for among
-	// those of all: the page says when that was not enough.
-	visitPatience = time.Second
 )
 
 // hostTable lists hosts that have cases.
@@ -348,33 +344,20 @@ func (d *desk) hostEvidence(r *http.Request, v *gate.Visit, addr netip.Addr, f *
 
 // hostVisits finds the visits of the address at our sensors.
 func (d *desk) hostVisits(r *http.Request, v *gate.Visit, addr netip.Addr, f *hostFile) error {
-	view := v.View
-	if whole(v) { // only what concerns the address
-		view = access.View{Who: v.Who, Tier: access.Constituent, Networks: []netip.Prefix{single(addr)}, At: v.At}
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), visitPatience)
-	defer cancel()
-	for visit, err := range d.Archive.Visits(ctx, view, archive.VisitQuery{From: v.At.Add(-visitsBack)}) {
+	for visit, err := range d.Archive.Visits(r.Context(), v.View, archive.VisitQuery{Addr: addr, From: v.At.Add(-visitsBack), Newest: true, Limit: maxVisits + 1}) {
 		if err != nil {
-			if ctx.Err() != nil && r.Context().Err() == nil {
-				f.VisitsCut = true
-				break
-			}
 			return err
-		}
-		if visit.Addr.Unmap() != addr {
-			continue
 		}
 		row := visitRow{Visit: visit}
 		if len(visit.Payload) > 0 {
 			row.Proof = &evidence{ID: string(visit.ID), Hex: hex.Dump(visit.Payload[:min(len(visit.Payload), 2048)])}
 			row.Proof.Text, row.Proof.Cut = visible(visit.Payload)
 		}
-		if f.Visits = append(f.Visits, row); len(f.Visits) > maxVisits {
-			f.Visits, f.VisitsCut = f.Visits[1:], true
-		}
+		f.Visits = append(f.Visits, row)
 	}
-	slices.Reverse(f.Visits)
+	if len(f.Visits) > maxVisits {
+		f.Visits, f.VisitsCut = f.Visits[:maxVisits], true
+	}
 	return nil
 }
 

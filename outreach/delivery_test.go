@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,13 +137,7 @@ func TestGivenUp(t *testing.T) {
 }
 
 func TestServerDown(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := l.Addr().(*net.TCPAddr)
-	_ = l.Close()
-	w := openTown(t, filepath.Join(t.TempDir(), "data"), nobody, noon)
+	w := openTown(t, filepath.Join(t.TempDir(), "data"), &net.TCPAddr{Port: 1}, noon) // nobody listens
 	w.keep(t, hole("192.0.2.1", "open-ipp"), hole("192.0.2.200", "open-ipp"))
 	sum := w.send(t)
 	if sum.Sent != 0 || sum.Stopped == "" {
@@ -266,9 +261,9 @@ func TestOneAtATime(t *testing.T) {
 }
 
 // last is the header of what the server has last.
-func (s *server) last(t *testing.T) mail.Header {
+func (o *server) last(t *testing.T) mail.Header {
 	t.Helper()
-	bodies := s.accepted().bodies
+	bodies := o.accepted().bodies
 	m, err := mail.ReadMessage(bytes.NewReader(bodies[len(bodies)-1]))
 	if err != nil {
 		t.Fatal(err)
@@ -522,14 +517,22 @@ func TestSlowServer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			slow := openSlow(t, c.at)
-			w := openTown(t, filepath.Join(t.TempDir(), "data"), slow, noon)
-			w.office.Mailer.Timeout = 100 * time.Millisecond
-			w.keep(t, hole("192.0.2.200", "open-ipp"))
-			w.send(t)
+			// On a busy machine the time may be over before the server hangs: then
+			// all is done again with more.
+			var w *town
+			for timeout := 100 * time.Millisecond; timeout < time.Minute; timeout *= 2 {
+				slow := openSlow(t, c.at)
+				w = openTown(t, filepath.Join(t.TempDir(), "data"), slow.addr, noon)
+				w.office.Mailer.Timeout = timeout
+				w.keep(t, hole("192.0.2.200", "open-ipp"))
+				w.send(t)
+				if slow.hangs.Load() {
+					break
+				}
+			}
 			same(t, "slow", w.states(t), []string{"it@south.example " + c.want})
 			s := openServer(t)
-			w.office.Mailer.Port, w.office.Mailer.Timeout = uint16(s.addr.Port), 10*time.Second
+			w.office.Mailer.Port, w.office.Mailer.Timeout = uint16(s.addr.Port), time.Minute
 			w.now = noon.Add(time.Hour)
 			w.send(t)
 			if n := s.accepted().got["it@south.example"]; n != c.mails {
@@ -539,19 +542,28 @@ func TestSlowServer(t *testing.T) {
 	}
 }
 
+// A slow server says nothing more from some moment on.
+type slow struct {
+	addr  *net.TCPAddr
+	hangs atomic.Bool // that moment has come
+}
+
 // openSlow is a mail server that says nothing more once a line begins with the
 // word; without one it does not even greet.
-func openSlow(t *testing.T, word string) *net.TCPAddr {
+func openSlow(t *testing.T, word string) *slow {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := &slow{addr: l.Addr().(*net.TCPAddr)}
 	var all sync.WaitGroup
 	serve := func(c net.Conn) {
 		defer func() { _ = c.Close() }()
 		lines := bufio.NewScanner(c)
-		if word != "" {
+		if word == "" {
+			s.hangs.Store(true)
+		} else {
 			fmt.Fprint(c, "220 slow\r\n")
 		}
 		body := false
@@ -559,6 +571,7 @@ func openSlow(t *testing.T, word string) *net.TCPAddr {
 			line := lines.Text()
 			switch {
 			case word == "", line == word, word != "." && strings.HasPrefix(line, word):
+				s.hangs.Store(true)
 				for lines.Scan() { // until they hang up
 				}
 			case body:
@@ -581,7 +594,7 @@ func openSlow(t *testing.T, word string) *net.TCPAddr {
 		}
 	})
 	t.Cleanup(func() { _ = l.Close(); all.Wait() })
-	return l.Addr().(*net.TCPAddr)
+	return s
 }
 
 // TestFullDiskAtEveryStep fills the disk at each step of a run and frees it

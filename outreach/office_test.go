@@ -216,7 +216,7 @@ func furnish(t fataler, dir string, st *store.Store, s *net.TCPAddr, now time.Ti
 		},
 	}
 	if s != nil {
-		w.office.Mailer = &notify.Mailer{Host: "127.0.0.1", Port: uint16(s.Port), TLS: notify.NoTLS, Hello: "example.org", Timeout: 10 * time.Second}
+		w.office.Mailer = &notify.Mailer{Host: "127.0.0.1", Port: uint16(s.Port), TLS: notify.NoTLS, Hello: "example.org", Timeout: time.Minute}
 	}
 	return w
 }

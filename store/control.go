@@ -79,8 +79,7 @@ func (s *Store) Exclusions(ctx context.Context, v access.View) ([]Exclusion, err
 		if err != nil {
 			return nil, fmt.Errorf("read exclusions: %w", err)
 		}
-		touches := v.Tier == access.Constituent && slices.ContainsFunc(v.Whole(), p.Overlaps)
-		if v.Tier == access.Operator || touches {
+		if v.Overlaps(p) {
 			out = append(out, Exclusion{Prefix: p, Reason: row.Reason, Who: row.Who, At: row.At.Time})
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 // A far is a server that plays a script: one handler a request.
 type far struct {
 	*httptest.Server
+	mu     sync.Mutex // a handler that breaks its connection may still run when the next begins
 	asked  []*http.Request
 	bodies []string
 	waited []time.Duration
@@ -35,13 +37,16 @@ func play(t *testing.T, script ...http.HandlerFunc) (*far, *Client) {
 		if err != nil {
 			t.Error(err)
 		}
+		f.mu.Lock()
 		f.asked, f.bodies = append(f.asked, r), append(f.bodies, string(body))
-		if len(f.asked) > len(script) {
-			t.Errorf("request %d: %s %s", len(f.asked), r.Method, r.URL)
+		n := len(f.asked)
+		f.mu.Unlock()
+		if n > len(script) {
+			t.Errorf("request %d: %s %s", n, r.Method, r.URL)
 			w.WriteHeader(http.StatusTeapot)
 			return
 		}
-		script[len(f.asked)-1](w, r)
+		script[n-1](w, r)
 	}))
 	t.Cleanup(f.Close)
 	c, err := New(Options{URL: f.URL, Key: "ippwatch_x_y", Agent: "test", Wait: func(_ context.Context, d time.Duration) error {

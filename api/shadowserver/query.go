@@ -146,7 +146,7 @@ func (s *server) filter(c *call) (f filter, err error) {
 		if err != nil {
 			return f, gate.Bad("ip %.60q: want an address or a network", text)
 		}
-		if !overlaps(c.v.View, p) {
+		if !c.v.View.Overlaps(p) {
 			return f, gate.Bad("%s: %s is not among your networks", noFilters, p)
 		}
 		f.within = append(f.within, p)
@@ -166,11 +166,6 @@ func prefixOf(text string) (netip.Prefix, error) {
 	}
 	p, err := netip.ParsePrefix(text)
 	return p.Masked(), err
-}
-
-// overlaps reports whether the view sees anything of the network.
-func overlaps(v access.View, p netip.Prefix) bool {
-	return v.Tier == access.Operator || slices.ContainsFunc(v.Whole(), p.Overlaps)
 }
 
 // match reports whether the row has one of the values in each of the fields.

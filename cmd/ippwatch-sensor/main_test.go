@@ -15,7 +15,7 @@ func TestExitCodes(t *testing.T) {
 		want int
 	}{
 		{"help", []string{"sensor", "--help"}, answer.Done},
-		{"nothing", nil, answer.Done},
+		{"nothing", []string{}, answer.Done},
 		{"no such command", []string{"scan"}, answer.Misused},
 		{"no such persona", []string{"sensor", "--persona", "fax"}, answer.Misused},
 		{"no such format", []string{"--format", "xml", "sensor"}, answer.Misused},

@@ -124,7 +124,7 @@ func serve(t *testing.T, h http.HandlerFunc) *Client {
 	t.Cleanup(server.Close)
 	roots := server.Client().Transport.(*http.Transport).TLSClientConfig
 	return New(Options{
-		Agent: "ippwatch-test", Roots: &tls.Config{RootCAs: roots.RootCAs, MinVersion: tls.VersionTLS12}, Timeout: 2 * time.Second,
+		Agent: "ippwatch-test", Roots: &tls.Config{RootCAs: roots.RootCAs, MinVersion: tls.VersionTLS12}, Timeout: time.Minute,
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
 		},
@@ -200,7 +200,7 @@ func TestAHostNameDoesNotLeadHome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = New(Options{Timeout: time.Second}).get(t.Context(), u, "", 10, func(*url.URL) error { return nil })
+	_, err = New(Options{Timeout: time.Minute}).get(t.Context(), u, "", 10, func(*url.URL) error { return nil })
 	if !errors.Is(err, errSpecial) {
 		t.Errorf("a loopback address was asked: %v", err)
 	}
@@ -251,7 +251,7 @@ func TestRDAP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := New(Options{Local: true, Timeout: 2 * time.Second})
+	c := New(Options{Local: true, Timeout: time.Minute})
 	whole := netipx.MustParseIPRange("203.0.113.0-203.0.113.255")
 	for _, addr := range []string{"203.0.113.7", "203.0.113.8"} {
 		got, err := c.RDAP(t.Context(), base, netip.MustParseAddr(addr), noon)
@@ -369,7 +369,7 @@ func TestService(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	c := New(Options{Timeout: 2 * time.Second})
+	c := New(Options{Timeout: time.Minute})
 	s, err := c.NewService(server.URL+"/lease?ip={ip}&at={time}", "secret")
 	if err != nil {
 		t.Fatal(err)
@@ -448,7 +448,7 @@ func TestCommand(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("LOOKUP_TEST_PROGRAM", test.how)
-			wait := 20 * time.Second
+			wait := time.Minute
 			if test.how == "hang" {
 				wait = 300 * time.Millisecond
 			}
@@ -463,7 +463,7 @@ func TestCommand(t *testing.T) {
 		})
 	}
 	t.Setenv("LOOKUP_TEST_PROGRAM", "mute")
-	if c, err := NewCommand([]string{self}, 20*time.Second); err != nil {
+	if c, err := NewCommand([]string{self}, time.Minute); err != nil {
 		t.Error(err)
 	} else if _, err = c.Ask(t.Context(), there, noon); err == nil || !strings.HasSuffix(err.Error(), ": exit status 3") {
 		t.Errorf("Ask of one that fails without a word = %v", err)

@@ -35,8 +35,6 @@ const (
 	keyNote         = "note"
 )
 
-var scopeKeys = []string{keyAuthorisedBy, keyContact, keyExpires, keyNetworks, keyExclude, keyNote}
-
 // Limits on a scope file; a test reads one of 70,000 networks.
 const (
 	maxScope = 16 << 20

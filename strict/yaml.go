@@ -12,18 +12,6 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// Limits on YAML. The time and the memory of the parser (goccy/go-yaml 1.19.2)
-// grow with the square of each of these; 8,000 keys of one mapping take it
-// seconds, as do 8,000 empty lines at the end of a text of many lines.
-const (
-	maxOpen   = 20      // brackets within brackets
-	maxDashes = 20      // on one line
-	maxColumn = 200     // of a dash or a key outside of brackets: they stand one in another
-	maxKeys   = 100     // of one mapping outside of braces
-	maxBlank  = 50      // lines without a word, one after another
-	maxMoves  = 1 << 31 // of tokens: a dash or key without a value moves all that follow
-)
-
 // YAML returns what the one document of the text is, or nil: then there is
 // none, or there is a complaint. Nothing in it stands for something else:
 // anchors, aliases, merge keys and tags are refused.
@@ -33,7 +21,8 @@ func (f *File) YAML(text []byte, limit int) ast.Node {
 		return nil
 	}
 	tokens := lexer.Tokenize(s)
-	if !f.cheap(tokens) {
+	if t, why := dear(tokens); t != nil {
+		f.token(t, why)
 		return nil
 	}
 	file, err := parser.Parse(tokens, 0)
@@ -50,123 +39,6 @@ func (f *File) YAML(text []byte, limit int) ast.Node {
 		}
 	}
 	return nil
-}
-
-// lines refuses what is read at great cost before there are tokens, and lines
-// that are none for other programs.
-func (f *File) lines(s string) bool {
-	line, blank := 0, 0
-	for text := range strings.Lines(s) {
-		line++
-		if blank++; strings.TrimSpace(text) != "" {
-			blank = 0
-		}
-		switch {
-		case strings.Contains(strings.TrimSuffix(text, "\r\n"), "\r"):
-			f.At(line, 1, "the text has a CR that ends no line")
-			return false
-		case blank > maxBlank:
-			f.At(line, 1, "more than %d empty lines in a row", maxBlank)
-			return false
-		}
-	}
-	return true
-}
-
-// A bracket is one that is open.
-type bracket struct {
-	brace bool
-	value bool // a colon has come since its last comma
-}
-
-// A column is a mapping that is open, told by where its keys stand.
-type column struct{ at, keys int }
-
-// cheap refuses what the parser would read at great cost.
-func (f *File) cheap(tokens token.Tokens) bool {
-	var open []bracket
-	var maps []column
-	var last *token.Token // that is no comment
-	var key int           // the column of the last key
-	dashes, empty := 0, 0
-	for _, t := range tokens {
-		if t.Type == token.CommentType {
-			continue
-		}
-		at := t.Position.Column
-		if last != nil && t.Position.Line != last.Position.Line {
-			dashes = 0
-			if len(open) == 0 && (last.Type == token.SequenceEntryType && at <= last.Position.Column ||
-				last.Type == token.MappingValueType && (at < key || at == key && t.Type != token.SequenceEntryType)) {
-				empty++
-			}
-		}
-		why := ""
-		switch t.Type {
-		case token.AnchorType, token.AliasType, token.TagType, token.MergeKeyType:
-			why = "an anchor, alias or tag: write it out, or put the text in quotes"
-		case token.MappingKeyType:
-			why = "a question mark before a key: write key: value, or put the text in quotes"
-		case token.DocumentHeaderType:
-			if last != nil {
-				why = "a second document: one file is one document"
-			}
-		case token.MappingStartType, token.SequenceStartType:
-			open = append(open, bracket{brace: t.Type == token.MappingStartType})
-		case token.CollectEntryType, token.MappingEndType, token.SequenceEndType:
-			if len(open) == 0 {
-				break
-			}
-			in := &open[len(open)-1]
-			if last.Type == token.MappingValueType || in.brace && !in.value {
-				empty++
-			}
-			if in.value = false; t.Type != token.CollectEntryType {
-				open = open[:len(open)-1]
-			}
-		case token.SequenceEntryType, token.MappingValueType:
-			if len(open) > 0 {
-				open[len(open)-1].value = true
-				break
-			}
-			if t.Type == token.SequenceEntryType {
-				dashes++
-			} else if last != nil {
-				at, key = last.Position.Column, last.Position.Column
-			}
-			for len(maps) > 0 && maps[len(maps)-1].at > at {
-				maps = maps[:len(maps)-1]
-			}
-			if t.Type == token.MappingValueType {
-				if len(maps) == 0 || maps[len(maps)-1].at < at {
-					maps = append(maps, column{at: at})
-				}
-				maps[len(maps)-1].keys++
-			}
-			if at > maxColumn {
-				why = "too deep: a dash or a key that stands far to the right"
-			} else if len(maps) > 0 && maps[len(maps)-1].keys > maxKeys {
-				why = "too many keys below each other: put addresses that end in a colon in quotes"
-			}
-		}
-		switch {
-		case why != "":
-		case last != nil && last.Type == token.DocumentEndType:
-			why = "a second document: one file is one document"
-		case len(open) > maxOpen:
-			why = "too many brackets in brackets: write lists with dashes"
-		case dashes > maxDashes:
-			why = "too many dashes on one line"
-		case empty*len(tokens) > maxMoves:
-			why = "too many keys and dashes without a value for so long a file: leave them out"
-		}
-		if why != "" {
-			f.token(t, why)
-			return false
-		}
-		last = t
-	}
-	return true
 }
 
 func (f *File) token(t *token.Token, why string) {

@@ -338,8 +338,8 @@ func (s *Scan) look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read exclusions: %w", err)
 	}
+	s.Guard.SetExcluded(excluded) // first: the end of a pause may be what else is new
 	s.Guard.SetPaused(paused)
-	s.Guard.SetExcluded(excluded)
 	s.count.pause(paused)
 	return nil
 }

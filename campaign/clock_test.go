@@ -53,7 +53,7 @@ func (w *tickWatcher) next(ctx context.Context) {
 		defer w.mu.Unlock()
 		return len(w.ticks)
 	}
-	for before, end := seen(), time.Now().Add(15*time.Second); seen() == before && time.Now().Before(end) && ctx.Err() == nil; {
+	for before, end := seen(), time.Now().Add(time.Minute); seen() == before && time.Now().Before(end) && ctx.Err() == nil; {
 		time.Sleep(5 * time.Millisecond)
 	}
 }

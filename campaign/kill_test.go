@@ -52,7 +52,7 @@ func scanSlowly(ctx context.Context, dir string) error {
 	}
 	s := w.bare(unknown)
 	s.KeepAll, s.Batch = true, 10
-	_, end, err := leg{rate: 60, grace: 300 * time.Millisecond}.wire(ctx, s, key)
+	_, end, err := leg{rate: 20, grace: time.Second}.wire(ctx, s, key)
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func TestAfterKill9NobodyIsAskedTwiceAndNobodyIsCalledSilent(t *testing.T) {
 	}
 	before := w.verdicts(t)
 	asked := st.counts()
-	s := udpScan(t, w, key, leg{rate: 1000, grace: 200 * time.Millisecond})
+	s := udpScan(t, w, key, leg{rate: 1000, grace: time.Second})
 	wholly(t, s)
 	checkOnce(t, w, st)
 

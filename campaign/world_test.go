@@ -256,9 +256,9 @@ func targets(set space.Set, ports ...uint16) []netip.AddrPort {
 // until polls; the scan works beside.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not within 15 s", what)
+			t.Fatalf("%s: not within two minutes", what)
 		}
 	}
 }

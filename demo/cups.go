@@ -24,8 +24,9 @@ import (
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 const (
-	cupsPatience = 2 * time.Second // to start, and to end
-	cupsSaid     = 4 << 10         // of its complaints are kept
+	startPatience = 15 * time.Second // a busy machine needs more than one
+	endPatience   = 2 * time.Second
+	cupsSaid      = 4 << 10 // of its complaints are kept
 )
 
 // A realCUPS is a cupsd of this machine's package that the demo has started for
@@ -73,7 +74,7 @@ func startCUPS(ctx context.Context, cupsd, dir string, port uint16) (*realCUPS, 
 	}
 	c.cmd.Dir = dir
 	c.cmd.Stderr = &c.said
-	c.cmd.WaitDelay = cupsPatience
+	c.cmd.WaitDelay = endPatience
 	c.cmd.SysProcAttr = leashed()
 	if err := c.start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
@@ -184,7 +185,7 @@ func (c *realCUPS) start() error {
 
 // answers waits until it accepts connections.
 func (c *realCUPS) answers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, cupsPatience)
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -198,7 +199,7 @@ func (c *realCUPS) answers(ctx context.Context) error {
 		case <-c.ended:
 			return fmt.Errorf("%s ended at once: %s", c.cmd.Path, c.said.last())
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer at %s in %s", c.cmd.Path, c.at, cupsPatience)
+			return fmt.Errorf("%s does not answer at %s in %s", c.cmd.Path, c.at, startPatience)
 		}
 	}
 }
@@ -209,7 +210,7 @@ func (c *realCUPS) stop() error {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-c.ended:
-	case <-time.After(cupsPatience):
+	case <-time.After(endPatience):
 		_ = c.cmd.Process.Kill()
 		<-c.ended
 	}

@@ -362,7 +362,7 @@ func TestTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer raw.Close()
-		_ = raw.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = raw.SetDeadline(time.Now().Add(time.Minute))
 		const options = "OPTIONS * HTTP/1.1\r\nHost: a\r\n"
 		if upgrade {
 			fmt.Fprintf(raw, "%sConnection: Upgrade\r\nUpgrade: TLS/1.2\r\n\r\n", options)

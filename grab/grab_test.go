@@ -540,6 +540,8 @@ func TestVerdictOfEachBehaviour(t *testing.T) {
 			g := &gate{}
 			test.opt.Gate, test.opt.Run, test.opt.Vantage = g, "run", "here"
 			test.opt.Limits.Again = time.Millisecond
+			// None of these hosts is slow, but the machine may be.
+			test.opt.Limits.FirstByte, test.opt.Limits.Handshake, test.opt.Limits.Grace = time.Minute, time.Minute, time.Minute
 			o := New(test.opt).Grab(t.Context(), test.host.addr)
 
 			if o.Verdict != test.verdict || !strings.Contains(o.Reason, test.reason) || (test.reason == "") != (o.Reason == "") {
@@ -621,12 +623,19 @@ func TestRequestSaysWhoAsks(t *testing.T) {
 }
 
 func TestVerdictWithoutConnection(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	// Nothing listens at the near end of a connection, and nobody else can while it
+	// is open.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed.Close()
-	local := closed.Addr().(*net.TCPAddr).AddrPort()
+	defer listener.Close()
+	open, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	local := open.LocalAddr().(*net.TCPAddr).AddrPort()
 	remote := netip.MustParseAddrPort("[2001:db8::1]:631")
 	fails := func(err error) func(context.Context, netip.AddrPort) (net.Conn, error) {
 		return func(context.Context, netip.AddrPort) (net.Conn, error) {

@@ -93,7 +93,7 @@ func TestApplyGoesBackByItself(t *testing.T) {
 	// Whoever says nothing gets the old rules back.
 	held, silent := io.Pipe()
 	defer silent.Close()
-	c := a.starts(held, "apply", "--platform", "nftables", "--enforce", "--confirm-within", "15s", a.policy)
+	c := a.starts(held, "apply", "--platform", "nftables", "--enforce", "--confirm-within", "30s", a.policy)
 	await(t, "the filter", func() bool { return strings.Contains(a.rules(), "epf631_in_tcp") })
 	a.types(1, "", "another filter waits to be confirmed", "apply", "--platform", "nftables", a.policy)
 	await(t, "the old rules", func() bool { return a.rules() == before })
@@ -121,7 +121,7 @@ func TestApplyKilledGoesBack(t *testing.T) {
 
 	held, silent := io.Pipe()
 	defer silent.Close()
-	c := a.starts(held, "apply", "--platform", "nftables", "--enforce", "--confirm-within", "15s", a.policy)
+	c := a.starts(held, "apply", "--platform", "nftables", "--enforce", "--confirm-within", "30s", a.policy)
 	await(t, "the filter", func() bool { return strings.Contains(a.rules(), "drop") })
 	if err := c.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)

@@ -51,6 +51,10 @@ func (h *Host) CUPS(s Setting) *CUPS {
 	h.write("etc/cups-files.conf", "SystemGroup root lpadmin\n"+
 		"AccessLog stderr\nErrorLog stderr\nPageLog stderr\n")
 	c.Restart()
+	if s&OnlyTLS != 0 {
+		// It makes its certificate during the first handshake.
+		h.shakes("127.0.0.1:631", c.Daemon)
+	}
 	return c
 }
 

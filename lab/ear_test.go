@@ -61,8 +61,8 @@ func (e *ear) hear(conn net.Conn) {
 	}()
 	in := bufio.NewReader(io.TeeReader(conn, &words))
 	for {
-		// A daemon that keeps the connection open is not waited for.
-		if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		// A daemon that keeps the connection open is not waited for longer.
+		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 			return
 		}
 		req, err := http.ReadRequest(in)

@@ -42,14 +42,20 @@ func (h *Host) Eve(args ...string) *Daemon {
 	// meanwhile, to it or to another that keeps its keys in the same place, makes
 	// one, too, and what is kept is the key of the one with the certificate of the
 	// other, for ever: so each has a place of its own, and the first handshake time.
-	h.await("TLS of ippeveprinter", func() bool {
-		raw, err := h.DialContext(h.t.Context(), "tcp", "127.0.0.1:631")
+	h.shakes("127.0.0.1:631", d)
+	return d
+}
+
+// shakes waits until something on h has held a handshake of TLS at the address.
+func (h *Host) shakes(address string, by *Daemon) {
+	h.t.Helper()
+	h.await("TLS of "+by.name, func() bool {
+		raw, err := h.DialContext(h.t.Context(), "tcp", address)
 		if err != nil {
 			return false
 		}
 		defer raw.Close()
 		_ = raw.SetDeadline(time.Now().Add(time.Minute))
 		return tls.Client(raw, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(h.t.Context()) == nil //nolint:gosec // nobody vouches for it
-	}, d)
-	return d
+	}, by)
 }

@@ -16,7 +16,7 @@ import (
 
 // patience is how long a real program may take to do what it will do; the
 // machines that run the tests may be busy.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // A Host is one machine of the lab, with a network, mounts and a name of its own.
 type Host struct {

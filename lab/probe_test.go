@@ -71,7 +71,7 @@ func TestProbeOfRealDaemons(t *testing.T) {
 			c.Browsed(conf)
 			cfg := probe.BrowseConfig{}
 			if tt.avahi {
-				cfg.Grace = 4 * time.Second // the second burst comes after a second
+				cfg.Grace = 10 * time.Second // the second burst comes after a second
 			}
 			o := newStation(t).scan(h.Port4(631), cfg)
 			if o.Verdict != tt.verdict {
@@ -261,7 +261,7 @@ func (s *station) start(f func(context.Context) error) (stop func()) {
 // scan asks one target and returns the observation of it.
 func (s *station) scan(target netip.AddrPort, cfg probe.BrowseConfig) (got exposure.Observation) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
 	s.runs++
 	cfg.Run = fmt.Sprintf("%s-%d", s.t.Name(), s.runs)
@@ -281,7 +281,7 @@ func (s *station) scan(target netip.AddrPort, cfg probe.BrowseConfig) (got expos
 		cfg.Source = exposure.Scan
 	}
 	if cfg.Grace == 0 {
-		cfg.Grace = time.Second // the call takes two milliseconds here
+		cfg.Grace = 5 * time.Second // the call takes two milliseconds here, and on a busy machine three seconds
 	}
 	cfg.Vantage, cfg.Contact = "lab", "lab@example.net"
 	cfg.Key, cfg.Sender, cfg.Pacer, cfg.Gate = key, udp, probe.PerSecond(1000), anywhere{}

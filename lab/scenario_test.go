@@ -138,7 +138,10 @@ func TestGrabOfRealServers(t *testing.T) {
 			t.Parallel()
 			h := lab.NewHost(t, "printhost")
 			tt.start(h)
-			g := grab.New(grab.Options{Run: "lab", Vantage: "lab", Admin: tt.admin, Gate: anywhere{}})
+			// A cupsd makes its certificate during the first handshake, and its pages
+			// with programs that it starts.
+			patient := grab.Limits{FirstByte: time.Minute, Handshake: time.Minute}
+			g := grab.New(grab.Options{Run: "lab", Vantage: "lab", Admin: tt.admin, Gate: anywhere{}, Limits: patient})
 			for _, at := range []netip.AddrPort{h.Port4(631), h.Port6(631)} {
 				o := g.Grab(t.Context(), at)
 				if o.Verdict != tt.verdict {

@@ -267,6 +267,11 @@ func TestStreet(t *testing.T) {
 	t.Parallel()
 	w := build(t)
 	o := newOperator(t, w.networks...)
+	// The reports are of one day of UTC, and so must the scan be.
+	const day = 24 * time.Hour
+	if left := time.Until(time.Now().Truncate(day).Add(day)); left < 3*time.Minute {
+		time.Sleep(left)
+	}
 	begun := time.Now()
 	first := o.types(3, o.scan("400", patient, "--all", "--fail-on", "critical")...)
 	if diff := cmp.Diff(w.want, sayings(t, observations(t, first)), cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {
@@ -482,8 +487,10 @@ func TestStreetStops(t *testing.T) {
 	b := newBlock(t, "198.18.1.0/25")
 	gone, stays := netip.MustParsePrefix("198.18.1.0/26"), netip.MustParsePrefix("198.18.1.64/26")
 	o := newOperator(t, b.prefix.String())
-	const bound = time.Second // after which no packet may come
-	_, wait := o.starts(o.scan("15", "1s")...)
+	// After this time no packet may come. A scan looks twice a second; that it
+	// obeys within one is shown in package campaign, with a clock.
+	const bound = 3 * time.Second
+	_, wait := o.starts(o.scan("6", "1s")...)
 	await(t, "packets to both halves", func() bool { return b.packets(t, gone) > 5 && b.packets(t, stays) > 5 })
 
 	o.types(0, "exclude", "add", gone.String(), "--reason", "asked by mail")
@@ -547,7 +554,7 @@ func TestStreetStopsInMidConversation(t *testing.T) {
 				mu.Lock()
 				requests = append(requests, time.Now())
 				mu.Unlock()
-				time.Sleep(1200 * time.Millisecond)
+				time.Sleep(2500 * time.Millisecond)
 				refuseInIPP(w, r)
 			})}
 			ln := h.Listen(h.Port4(631))
@@ -562,11 +569,11 @@ func TestStreetStopsInMidConversation(t *testing.T) {
 				args = append(slices.Clone(by), h.Addr4.String())
 			}
 			o.types(0, args...)
-			bound := time.Now().Add(time.Second)
-			time.Sleep(4 * time.Second)
+			forbidden := time.Now()
+			time.Sleep(8 * time.Second)
 			for i, at := range asked() {
-				if at.After(bound) {
-					t.Errorf("request %d came %s after it was forbidden", i+1, at.Sub(bound)+time.Second)
+				if late := at.Sub(forbidden); late > 3*time.Second {
+					t.Errorf("request %d came %s after it was forbidden", i+1, late)
 				}
 			}
 			if by[0] == "pause" {
@@ -588,7 +595,7 @@ func TestStreetGoesOnAfterKill(t *testing.T) {
 	b := newBlock(t, "198.18.2.0/25")
 	b.ListenUDP(netip.MustParseAddrPort("0.0.0.0:631")) // hears, and does not call
 	o := newOperator(t, b.prefix.String())
-	scanning, wait := o.starts(o.scan("40", "1s", "--all")...)
+	scanning, wait := o.starts(o.scan("20", "1s", "--all")...)
 	udp := func() map[netip.Addr]int { return b.got(t, exposure.UDP) }
 	var before map[netip.Addr]int
 	await(t, "a part of the packets", func() bool { before = udp(); return len(before) > 50 })

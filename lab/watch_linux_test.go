@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -76,12 +77,18 @@ func record(t *testing.T, h *lab.Host, file string) (stop func()) {
 	if err := w.WriteFileHeader(65536, layers.LinkTypeEthernet); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
+	ended, heard := make(chan error, 1), make(chan struct{})
+	const last = "nothing more is recorded"
 	go func() {
 		for {
 			data, ci, err := handle.ReadPacketData()
 			if err != nil {
 				ended <- nil // the handle is closed
+				return
+			}
+			if bytes.Contains(data, []byte(last)) {
+				close(heard)
+				ended <- nil
 				return
 			}
 			if err := w.WritePacket(ci, data); err != nil {
@@ -91,7 +98,17 @@ func record(t *testing.T, h *lab.Host, file string) (stop func()) {
 		}
 	}()
 	return func() {
-		time.Sleep(200 * time.Millisecond) // what has passed is in the ring of the kernel
+		// What has passed is in the ring of the kernel, and this comes behind it.
+		if _, err := dialUDP(t, h.Port4(9).String()).Write([]byte(last)); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-heard:
+		case err := <-ended:
+			ended <- err
+		case <-time.After(2 * time.Minute):
+			t.Error("the recorder does not hear the last packet")
+		}
 		handle.Close()
 		if err := <-ended; err != nil {
 			t.Error(err)

@@ -81,7 +81,7 @@ func TestBareContainer(t *testing.T) {
 	hear := func(want string) {
 		t.Helper()
 		b := make([]byte, 100)
-		_ = socket.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = socket.SetReadDeadline(time.Now().Add(time.Minute))
 		if n, err := socket.Read(b); err != nil || string(b[:n]) != want {
 			t.Errorf("systemd hears %q, %v, want %s", b[:n], err, want)
 		}

@@ -27,7 +27,7 @@ func TestEventsKeepTheirSchema(t *testing.T) {
 			d := start(t, h, "exec "+bin+" sensor --listen :631 --persona "+persona+" --data /tmp/data --format ndjson --detail 10000 >/tmp/events")
 			called := bait(t)
 			for i, to := range []string{h.Port4(631).String(), h.Port6(631).String()} {
-				packetsOf(t, to, 600, called.Addr().String())
+				packetsOf(t, h, to, 600, called.Addr().String())
 				if i == 0 {
 					beg(t, h.Port4(631), called.Addr().String())
 				}

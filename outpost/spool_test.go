@@ -23,7 +23,7 @@ func TestDocumentIsKept(t *testing.T) {
 	bin := program(t)
 	h := lab.NewHost(t, "printer")
 	d := start(t, h, "exec "+bin+" sensor --listen :631 --persona cups --data /tmp/data --format ndjson >/tmp/events")
-	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	defer client.CloseIdleConnections()
 	at := h.Port4(631)
 	queue := queueOf(t, client, at)

@@ -69,7 +69,7 @@ func (c *cupsBrowsed) call(p browse.Packet) error {
 		if err != nil {
 			return err
 		}
-		d := net.Dialer{Timeout: 5 * time.Second}
+		d := net.Dialer{Timeout: time.Minute}
 		if c.from.IsValid() {
 			d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.from, 0))
 		}
@@ -78,7 +78,7 @@ func (c *cupsBrowsed) call(p browse.Packet) error {
 			return err
 		}
 		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
 		if _, err := conn.Write(rewrite(b, addr, to.Path)); err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func TestAskingOverLoopback(t *testing.T) {
 	seen := make(map[netip.AddrPort]exposure.Observation)
 	b, err := NewBrowse(BrowseConfig{
 		Run: run, Source: exposure.Scan, Key: key, Address: at, Contact: "noc@example.org",
-		Grace: time.Second, Sender: udp, Pacer: PerSecond(1000).PerNetwork(1000),
+		Grace: 5 * time.Second, Sender: udp, Pacer: PerSecond(1000).PerNetwork(1000),
 		Gate: gateFunc(func(netip.Addr, time.Time) error { return nil }),
 		Observe: func(o exposure.Observation) {
 			if _, twice := seen[o.Target()]; twice {
@@ -226,7 +226,7 @@ func TestErrorsAreAttributedToTheirPackets(t *testing.T) {
 	}()
 	heard := func(want int) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 			mu.Lock()
 			n := len(closed)
 			mu.Unlock()

@@ -54,7 +54,7 @@ func (c *town) fill() *town {
 		secret := secretOf(name)
 		code := exposure.StatusCode(0)
 		o := exposure.Observation{
-			V: exposure.Version, Run: run.ID, Observed: at.Add(time.Minute), Received: at.Add(time.Minute), Source: exposure.Scan, Vantage: "here",
+			V: exposure.Version, Run: run.ID, Observed: at, Received: at, Source: exposure.Scan, Vantage: "here", // a minute later may be another day
 			Addr: e.Addr, Port: 631, Transport: exposure.TCP, Probe: exposure.ProbeIPP, Verdict: exposure.Answered,
 			HTTP: &exposure.HTTP{Status: 200, Server: "CUPS/2.4 IPP/2.1", Pages: map[string]int{"/admin": 403}},
 			IPP:  &exposure.IPP{Version: "2.0", Status: code, Exchanges: []exposure.Exchange{{Operation: "CUPS-Get-Printers", Path: "/", Status: &code}}},

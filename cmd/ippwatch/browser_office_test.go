@@ -76,7 +76,7 @@ func (p *tab) keys(keys string) {
 // waits waits until the script says so.
 func (p *tab) waits(script string) {
 	p.t.Helper()
-	for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(50 * time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(50 * time.Millisecond) {
 		if yes, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](script)); err == nil && yes {
 			return
 		}

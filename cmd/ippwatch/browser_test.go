@@ -29,7 +29,7 @@ import (
 const shotsTo = "IPPWATCH_SHOTS"
 
 // browserPatience is for a whole journey on a busy machine.
-const browserPatience = 5 * time.Minute
+const browserPatience = 10 * time.Minute
 
 // A browser is Debian's Chromium before a town.
 type browser struct {
@@ -76,7 +76,7 @@ func chromium(t *testing.T) string {
 func startBrowser(t *testing.T, base string) *browser {
 	t.Helper()
 	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(patience),
 		chromedp.Flag("headless", true), chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("no-first-run", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true),
@@ -205,7 +205,7 @@ func (p *tab) open(path string) {
 func (p *tab) reads(selector, want string) {
 	p.t.Helper()
 	var got string
-	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(50 * time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(50 * time.Millisecond) {
 		var err error
 		got, err = chromedp.Run(p.ctx, chromedp.Evaluate[string](fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector)))
 		if err == nil && strings.Contains(got, want) {

@@ -26,7 +26,7 @@ func TestClockThatJumps(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := func(ahead time.Duration, args ...string) (text string, code int) {
-		var out bytes.Buffer
+		var out journal // a scan shows how far it is beside what it finds
 		s := &street{in: strings.NewReader(""), Screen: screen.Screen{Out: &out, Err: &out}, now: func() time.Time { return time.Now().Add(ahead) }}
 		root := s.root()
 		root.SetArgs(append([]string{"--data", filepath.Join(dir, "data")}, args...))
@@ -101,7 +101,7 @@ func TestAskedUnderAClockThatIsSet(t *testing.T) {
 		return out.String()
 	}
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	types("scan", "--scope", scope, "--port", port, "--rate", "12", "--per-network", "12", "--timeout", "2s")
+	types("scan", "--scope", scope, "--port", port, "--rate", "12", "--per-network", "12", "--timeout", "20s")
 	_ = ln.Close()
 	hearing.Wait()
 	if len(seen) != 64 {

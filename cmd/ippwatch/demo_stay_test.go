@@ -26,11 +26,12 @@ import (
 type stayed struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	out  bytes.Buffer
+	out  journal
 	errs journal
 }
 
-// stay starts it and waits until it is open.
+// stay starts it and waits until it is open, and until the accounts came whole
+// through the other pipe.
 func stay(t *testing.T, tmp string, args ...string) (d *stayed, base string) {
 	t.Helper()
 	d = &stayed{t: t}
@@ -49,7 +50,7 @@ func stay(t *testing.T, tmp string, args ...string) (d *stayed, base string) {
 	})
 	open := regexp.MustCompile(`Open (http://127\.0\.0\.1:\d+)/`)
 	for began := time.Now(); time.Since(began) < 5*time.Minute; time.Sleep(50 * time.Millisecond) {
-		if m := open.FindStringSubmatch(d.errs.String()); m != nil {
+		if m := open.FindStringSubmatch(d.errs.String()); m != nil && json.Valid([]byte(d.out.String())) {
 			return d, m[1]
 		}
 	}
@@ -141,7 +142,7 @@ func TestDemoStay(t *testing.T) {
 		t.Errorf("in German it does not say so:\n%s", page)
 	}
 	var accounts []demoAccount
-	if err := json.Unmarshal(d.out.Bytes(), &accounts); err != nil || len(accounts) != 5 {
+	if err := json.Unmarshal([]byte(d.out.String()), &accounts); err != nil || len(accounts) != 5 {
 		t.Fatalf("accounts: %v\n%s", err, d.out.String())
 	}
 	for _, a := range accounts {

@@ -161,7 +161,7 @@ func openOnOnePort(cast []persona.Persona) (hood *persona.Neighbourhood, err err
 	return nil, err
 }
 
-const patience = time.Minute
+const patience = 3 * time.Minute // a hang, and not a machine that is busy
 
 // until types a command until its output matches.
 func until(ts *testscript.TestScript, _ bool, args []string) {

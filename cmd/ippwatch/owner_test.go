@@ -51,24 +51,20 @@ type estate struct {
 	hood   *persona.Neighbourhood
 }
 
-// postPatience is for whatever must happen in the end.
-const postPatience = time.Minute
-
-// freeAddr is a port of loopback that nobody has at this moment.
-func freeAddr(t *testing.T, addr string) netip.AddrPort {
+// freeAddr is a port of loopback that nobody has or will get by chance.
+func freeAddr(t *testing.T) netip.AddrPort {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", addr+":0")
+	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
 }
 
 // openCupsd starts a cupsd of this machine's package that answers at 127.0.0.1.
 func openCupsd(t *testing.T, cupsd string) (netip.AddrPort, func()) {
 	t.Helper()
-	at, dir := freeAddr(t, "127.0.0.1"), t.TempDir()
+	at, dir := freeAddr(t), t.TempDir()
 	for _, name := range []string{"cache", "run", "spool", "ssl", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
@@ -95,7 +91,7 @@ func openCupsd(t *testing.T, cupsd string) (netip.AddrPort, func()) {
 		_ = cmd.Wait()
 	})
 	t.Cleanup(once)
-	for began := time.Now(); time.Since(began) < postPatience; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("tcp", at.String()); err == nil {
 			_ = c.Close()
 			return at, once
@@ -133,7 +129,7 @@ func openEstate(t *testing.T) *estate {
 	} else {
 		withoutCUPS(t, "no cupsd: apt-get install --no-install-recommends cups; go test ./cmd/ippwatch")
 	}
-	web := freeAddr(t, "127.0.0.1")
+	web := freeAddr(t)
 	e.base = "http://" + web.String()
 	e.write("scope.yaml", fmt.Sprintf("authorised_by: a test\ncontact: noc@example.net\nexpires: 2199-12-31\nnetworks: [127.0.0.1, %s]\n", other.Addr))
 	e.write("people.yaml", fmt.Sprintf(`
@@ -149,7 +145,7 @@ constituents:
 	e.write("ippwatch.yaml", fmt.Sprintf(`
 data: data
 scope: scope.yaml
-scan: {ports: [%d, %d], rate: 1000, per_network: 1000, timeout: 5s}
+scan: {ports: [%d, %d], rate: 1000, per_network: 1000, timeout: 20s}
 mail: {host: 127.0.0.1, port: %d, ca_file: ca.pem, from: Example CSIRT <csirt@example.org>, domain: notify.example.org, secret_file: mail.secret,
   unsubscribe: {url: "https://ippwatch.example/unsubscribe"}}
 outreach: {sender: {organisation: Example CSIRT, contact: csirt@example.org}, simulated: true, rules: [{name: all}]}
@@ -233,7 +229,7 @@ func (b *letterbox) Data(r io.Reader) error {
 // takes waits for the nth mail to somebody.
 func (p *postbox) takes(t *testing.T, to string, n int) []byte {
 	t.Helper()
-	for began := time.Now(); time.Since(began) < postPatience; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(50 * time.Millisecond) {
 		p.mu.Lock()
 		all := p.mails[to]
 		p.mu.Unlock()
@@ -279,7 +275,7 @@ func (e *estate) guest() *caller {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	return &caller{e.t, e.base, &http.Client{Jar: jar, Timeout: postPatience}}
+	return &caller{e.t, e.base, &http.Client{Jar: jar, Timeout: patience}}
 }
 
 func (g *caller) get(path string) (int, string, http.Header) {
@@ -341,7 +337,7 @@ func (e *estate) condition(st *store.Store, want exposure.Condition) {
 		if !slices.ContainsFunc(all, func(x exposure.Exposure) bool { return x.Condition != want }) {
 			return
 		}
-		if time.Since(began) > postPatience {
+		if time.Since(began) > patience {
 			e.t.Fatalf("the cases are %v, want %s", all, want)
 		}
 	}
@@ -362,7 +358,7 @@ func (e *estate) runs(st *store.Store) int {
 func (g *caller) outcome(path, want string) string {
 	g.t.Helper()
 	body := ""
-	for began := time.Now(); time.Since(began) < postPatience; time.Sleep(200 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(200 * time.Millisecond) {
 		_, body, _ = g.get(path)
 		if strings.Contains(body, want) {
 			return body
@@ -700,7 +696,7 @@ func TestAddressMovedBetween(t *testing.T) {
 	if status, body, _ := e.guest().get(one[1]); status != http.StatusOK || !strings.Contains(body, "Yes, stop them") || opted() {
 		t.Errorf("opening it: %d, opted out %t", status, opted())
 	}
-	bare := &http.Client{Timeout: postPatience}
+	bare := &http.Client{Timeout: patience}
 	click := func(at string) (int, string) {
 		res, err := bare.Post(e.base+at, "application/x-www-form-urlencoded", strings.NewReader("List-Unsubscribe=One-Click"))
 		if err != nil {

@@ -375,7 +375,7 @@ func TestTheDaemonDoesWhatIsOrdered(t *testing.T) {
 // awaitJob waits until a job that was ordered is done, and returns the last run.
 func (c *town) awaitJob(kind string) exposure.Run {
 	c.t.Helper()
-	for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(50 * time.Millisecond) {
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(50 * time.Millisecond) {
 		j, _, err := c.h.store.Job(c.t.Context(), kind)
 		if err != nil {
 			c.t.Fatal(err)

@@ -42,7 +42,7 @@ type neighbourhood struct {
 func (n neighbourhood) scan(extra ...string) []string {
 	args := []string{
 		"--data", n.data, "scan", "--scope", n.scope, "--rate", "400", "--per-network", "400",
-		"--udp-port", fmt.Sprint(n.UDPPort()), "--callback", "127.0.0.1:0", "--grace", "2s",
+		"--udp-port", fmt.Sprint(n.UDPPort()), "--callback", "127.0.0.1:0", "--grace", "5s", // it is always waited for: as short as a busy machine allows
 	}
 	for _, p := range n.Ports() {
 		args = append(args, "--port", fmt.Sprint(p))

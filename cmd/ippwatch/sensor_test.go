@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,20 +27,35 @@ func freeDoor(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) > 0 {
 		name = args[0]
 	}
+	port, err := freePort()
+	ts.Check(err)
+	ts.Setenv(name, fmt.Sprint(port))
+}
+
+// nextDoor is what the next door is counted from.
+var nextDoor atomic.Uint32
+
+// freePort returns a port of loopback that is free over TCP and UDP, for a program
+// that binds it later. The kernel would give one that it also gives to whoever
+// connects or listens meanwhile; these are below its range, each is given once, and
+// other test processes begin elsewhere.
+func freePort() (uint16, error) {
+	const first, doors = 20_000, 10_000
+	var err error
 	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		ts.Check(err)
-		port := l.Addr().(*net.TCPAddr).Port
-		u, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
-		ts.Check(l.Close())
-		if err != nil {
+		port := first + (os.Getpid()*37+int(nextDoor.Add(1)))%doors
+		var l net.Listener
+		if l, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
 			continue
 		}
-		ts.Check(u.Close())
-		ts.Setenv(name, fmt.Sprint(port))
-		return
+		var u *net.UDPConn
+		u, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+		if err = errors.Join(err, l.Close()); err != nil {
+			continue
+		}
+		return uint16(port), u.Close()
 	}
-	ts.Fatalf("no port is free")
+	return 0, fmt.Errorf("no port is free: %w", err)
 }
 
 // sendPackets sends files, each a packet, when a sensor has bound the port with

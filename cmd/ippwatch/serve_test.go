@@ -33,8 +33,9 @@ type service struct {
 	dir string
 }
 
-// newService has a scope of /23 at a port where nobody listens: at 100 a second
-// a scan lasts five seconds.
+// newService has a scope of /23 at a port where nobody listens: at 50 a second a
+// scan lasts ten seconds, so that a busy machine looks at it while it runs. Nor may
+// such a machine make a lease look forsaken.
 func newService(t *testing.T, dir, more string) *service {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -45,10 +46,10 @@ func newService(t *testing.T, dir, more string) *service {
 	s.write("ippwatch.yaml", `
 data: data
 scope: scope.yaml
-scan: {ports: [1], rate: 100, per_network: 100}
+scan: {ports: [1], rate: 50, per_network: 50}
 backup: {dir: backups}
 schedule:
-  lease: 2s
+  lease: 10s
   jobs:
     scan: {cron: "30 3 1 1 *"}
     backup: {cron: "30 4 1 1 *"}
@@ -95,7 +96,7 @@ func (s *service) start(args ...string) *served {
 func (d *served) says(pattern string) []string {
 	d.s.t.Helper()
 	want := regexp.MustCompile(pattern)
-	for began := time.Now(); time.Since(began) < 60*time.Second; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(50 * time.Millisecond) {
 		if m := want.FindStringSubmatch(d.String()); m != nil {
 			return m
 		}
@@ -135,16 +136,31 @@ func (s *service) theRun(st *store.Store) exposure.Run {
 	return runs[0]
 }
 
+// midway waits until it is written down that a part of the run is done.
+func (s *service) midway(st *store.Store, run string) {
+	s.t.Helper()
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
+		at, _, err := st.LastTick(s.t.Context(), exposure.Leg{Run: run, Probe: exposure.ProbeIPP})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if at.Finished > 0 {
+			return
+		}
+	}
+	s.t.Fatalf("nothing of run %s is done", run)
+}
+
 func TestServeKilledGoesOn(t *testing.T) {
 	t.Parallel()
 	s := newService(t, t.TempDir(), "metrics: {listen: ''}\n")
 	first := s.start("--now", "scan")
 	run := first.says(`"msg":"run ([^:]+): 512 targets`)[1]
-	time.Sleep(2 * time.Second) // of the five that it lasts
+	st := s.open()
+	s.midway(st, run)
 	if err := first.ends(syscall.SIGKILL); err == nil {
 		t.Fatal("a killed daemon ended well")
 	}
-	st := s.open()
 	before, _, err := st.LastTick(t.Context(), exposure.Leg{Run: run, Probe: exposure.ProbeIPP})
 	if err != nil || before.Finished == 0 || before.Finished >= 512 {
 		t.Fatalf("killed at %+v, %v", before, err)
@@ -169,8 +185,8 @@ func TestServeDrains(t *testing.T) {
 	s := newService(t, t.TempDir(), "metrics: {listen: '127.0.0.1:0'}\n")
 	first := s.start("--now", "scan")
 	at := first.says(`"metrics":"([^"]+)"`)[1]
-	first.says(`"msg":"run [^:]+: 512 targets`)
-	time.Sleep(time.Second)
+	st := s.open()
+	s.midway(st, first.says(`"msg":"run ([^:]+): 512 targets`)[1])
 	get := func(path string) string {
 		res, err := http.Get("http://" + at + path)
 		if err != nil {
@@ -194,7 +210,6 @@ func TestServeDrains(t *testing.T) {
 	}
 	first.says(`"msg":"stopped","job":"scan"`)
 	first.says(`"msg":"ended"`)
-	st := s.open()
 	if r := s.theRun(st); r.State != exposure.Stopped {
 		t.Errorf("the run is %s", r.State)
 	}
@@ -336,6 +351,7 @@ func TestRestoreOfABackupDuringWrites(t *testing.T) {
 	written := make(chan int, 1)
 	var group sync.WaitGroup
 	group.Go(func() {
+		defer close(written) // also after an error: nobody waits for ever
 		for n := 0; writing.Err() == nil; n++ {
 			all := observations(n*50, 50)
 			if _, err := ar.Append(t.Context(), all); err != nil {

@@ -33,7 +33,7 @@ import (
 // onTerminal types a command into the city with a terminal on both sides.
 func (c *city) onTerminal(args ...string) string {
 	c.t.Helper()
-	var out bytes.Buffer
+	var out journal // a scan draws its bar while it shows what it finds
 	s := &street{in: strings.NewReader(""), now: time.Now, Screen: screen.Screen{Out: &out, Err: &out, OutTerminal: true, ErrTerminal: true}}
 	root := s.root()
 	root.SetArgs(append([]string{"--data", c.hood.data}, args...))

@@ -164,7 +164,7 @@ func TestPagesWhileSomebodyHoldsTheDatabase(t *testing.T) {
 	t.Parallel()
 	s, d := withPages(t, t.TempDir())
 	v := s.visit(d)
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "data", store.File)+"?_pragma=busy_timeout(10000)")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "data", store.File)+"?_pragma=busy_timeout(60000)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestPagesDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(conn, "POST /preferences HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",

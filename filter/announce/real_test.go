@@ -3,6 +3,7 @@ package announce
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,15 +58,25 @@ var (
 	gobgpPrograms = map[string]string{"gobgpd": "make .bin/gobgpd", "gobgp": "make .bin/gobgpd"}
 )
 
-// port is one of the loopback that nobody has.
+var ports atomic.Uint32
+
+// port is one of the loopback that nobody has. It lies below those that the
+// system gives away, so that nobody gets it before the program that shall listen
+// there; and each process begins at another.
 func port(t *testing.T) uint16 {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		p := uint16(10000 + (uint32(os.Getpid())*31+ports.Add(1))%10000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
+		return p
 	}
-	defer l.Close()
-	return netip.MustParseAddrPort(l.Addr().String()).Port()
 }
 
 // start runs a program until the test ends.
@@ -88,7 +101,7 @@ func start(t *testing.T, name string, args ...string) {
 func until(t *testing.T, ok func(out string) bool, name string, args ...string) string {
 	t.Helper()
 	var out []byte
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		out, _ = exec.Command(name, args...).CombinedOutput()
 		if ok(string(out)) {
 			return string(out)
@@ -243,7 +256,7 @@ func TestBIRDReceivesAndLoses(t *testing.T) {
 	bgpPort := port(t)
 	socket := bird(t, programs, "flow4 table f4;\nflow6 table f6;\n"+birdPeer(bgpPort, "", "\tpassive yes;\n"+birdTakes))
 	p := plan(t, false)
-	const expire = 10 * time.Second
+	const expire = 30 * time.Second // both tables are read before
 	stop := announced(t, p, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), bgpPort), expire)
 	for family, table := range map[acl.Family]string{acl.V4: "f4", acl.V6: "f6"} {
 		word := map[acl.Family]string{acl.V4: "flow4 {", acl.V6: "flow6 {"}[family]
@@ -348,7 +361,7 @@ func same(t *testing.T, s *server.BgpServer, p Plan) {
 	t.Helper()
 	want := p.wanted()
 	var got []string
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if got = received(t, s); slices.Equal(got, want) {
 			return
 		}

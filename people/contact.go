@@ -72,7 +72,7 @@ func (r *Registry) SetContact(ctx context.Context, h Hand, name, address string,
 		case create && has:
 			return nil, fmt.Errorf("%s has the contact %s already", name, address)
 		case !create && !has:
-			return nil, fmt.Errorf("contact %s of %s: %w", strict.Quote(address), name, ErrUnknown)
+			return nil, fmt.Errorf("contact %s of %s: %w", address, name, ErrUnknown)
 		}
 		var list []store.Edit
 		if create {
@@ -107,7 +107,7 @@ func (r *Registry) RemoveContact(ctx context.Context, h Hand, name, address stri
 		}
 		key, ok := keyOf(before.Contacts, address)
 		if !ok {
-			return nil, fmt.Errorf("contact %s of %s: %w", strict.Quote(address), name, ErrUnknown)
+			return nil, fmt.Errorf("contact %s of %s: %w", address, name, ErrUnknown)
 		}
 		return []store.Edit{{Field: fieldContacts, Element: key, Value: remove}}, nil
 	})

@@ -124,7 +124,7 @@ func Add(o Options) error {
 	}
 	return o.Site.Add(web.Part{
 		FS:     files,
-		Nav:    []web.Link{{Path: Root + "/", Text: "api.title", Roles: named, Order: 970}},
+		Nav:    []web.Link{{Path: Root + "/", Text: "api.title", Roles: named, Order: 970, Group: "house"}},
 		Routes: append(d.routes, d.reference()),
 	})
 }

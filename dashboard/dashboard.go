@@ -79,7 +79,7 @@ func Add(s *web.Site, o Options) error {
 	}
 	return s.Add(web.Part{
 		FS:  files,
-		Nav: []web.Link{{Path: "/statistics/", Text: "dashboard.nav", Roles: who, Order: 850}},
+		Nav: []web.Link{{Path: "/statistics/", Text: "dashboard.nav", Roles: who, Order: 850, Group: "public"}},
 		Routes: []gate.Route{
 			{Method: "GET", Pattern: "/statistics/{$}", Kind: gate.Page, Roles: who, Serve: d.index},
 			{Method: "GET", Pattern: "/statistics/combined/{view}/{$}", Kind: gate.Page, Roles: who, Serve: d.serve, Fail: d.fail},

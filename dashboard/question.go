@@ -35,6 +35,7 @@ var (
 	groupings = []string{"geo", "tag", "source", "asn", "vendor", "model"}
 	stackings = []string{"stacked", "overlap"}
 	formats   = []string{"html", "json", "csv", "svg", "png", "atom"}
+	sorts     = []string{"name", "-name", "number", "-number", "before", "-before", "change", "-change", "day", "-day"}
 	ranges    = []string{"1", "7", "30", "365", "other_range"}
 )
 
@@ -61,6 +62,7 @@ type Question struct {
 	Vendor   string
 	Model    string
 	Compare  time.Time
+	Sort     string // of the table on the page; empty: by number, or by day
 	Format   string
 }
 
@@ -83,7 +85,7 @@ func amiss(param, key string, args ...any) error {
 var parameters = map[string]bool{
 	"day": false, "date_range": false, "d1": false, "d2": false, "source": true, "tag": true, "geo": true, "data_set": false, "dataset": false,
 	"scale": false, "group_by": false, "stacking": false, "style": false, "limit": false, "asn": false, "vendor": false, "model": false,
-	"compare": false, "format": false, "json": false, "map_type": false,
+	"compare": false, "sort": false, "format": false, "json": false, "map_type": false,
 }
 
 // elsewhere are parameters of Shadowserver's that belong to what is not here.
@@ -225,6 +227,7 @@ func (p *Question) readChoices(q url.Values, _ lexicon) (err error) {
 		{"scale", &p.Scale, scales, usualScale},
 		{"group_by", &p.GroupBy, groupings, ""},
 		{"stacking", &p.Stacking, stackings, "overlap"},
+		{"sort", &p.Sort, sorts, ""},
 	} {
 		if *c.to, err = word(q, c.name, c.words, c.usual); err != nil {
 			return err
@@ -394,6 +397,7 @@ func (p *Question) values(changes ...string) url.Values {
 	}
 	set("vendor", p.Vendor, "")
 	set("model", p.Model, "")
+	set("sort", p.Sort, "")
 	if !p.Compare.IsZero() {
 		v.Set("compare", p.Compare.Format(time.DateOnly))
 	}

@@ -14,9 +14,9 @@ func auditTable() *web.Table {
 	return &web.Table{
 		Name: "audit", Title: "audit.title", Sort: "-at", Empty: "audit.empty", Limit: 100,
 		Columns: []web.Column{
-			{Name: "at", Text: "audit.at", Head: true},
-			{Name: "who", Text: "audit.who"},
-			{Name: "what", Text: "audit.what"},
+			{Name: "at", Text: "audit.at", Head: true, Sorts: true},
+			{Name: "who", Text: "audit.who", Sorts: true},
+			{Name: "what", Text: "audit.what", Sorts: true},
 			{Name: "detail", Text: "audit.detail", Long: true},
 		},
 		Fields: []web.Field{
@@ -29,11 +29,14 @@ func auditTable() *web.Table {
 	}
 }
 
+// auditOrders are the orders of the log by the column that is sorted by.
+var auditOrders = map[string]store.AuditOrder{"at": store.AuditByTime, "who": store.AuditByWho, "what": store.AuditByWhat}
+
 // audit lists who did what, the newest first.
 func (d *desk) audit(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
 	return d.site.List(w, r, v, "audit", auditTable(), func(q web.Query) iter.Seq2[web.Row, error] {
 		return func(yield func(web.Row, error) bool) {
-			f := store.AuditFilter{Who: q.Get("who"), What: q.Get("what"), Text: q.Get("text"), Since: q.Day("since"), Before: q.Day("until")}
+			f := store.AuditFilter{Who: q.Get("who"), What: q.Get("what"), Text: q.Get("text"), Since: q.Day("since"), Before: q.Day("until"), Order: auditOrders[q.Sort], Up: !q.Down}
 			if !f.Before.IsZero() {
 				f.Before = f.Before.AddDate(0, 0, 1) // the day itself belongs to it
 			}

@@ -5,11 +5,9 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"ippwatch/exposure"
@@ -29,11 +27,19 @@ type action struct {
 	Undoable bool
 }
 
+// assigning is the action that is no step of a case.
+const assigning = "assign"
+
+// undoable reports whether an action can be undone.
+func undoable(name string) bool {
+	return slices.ContainsFunc(actions, func(a action) bool { return a.Name == name && a.Undoable })
+}
+
 var actions = []action{
 	{Name: "accept", Step: track.Accept, Reason: true, Until: true, Undoable: true},
 	{Name: "dismiss", Step: track.Dismiss, Reason: true, Undoable: true},
 	{Name: "withdraw", Step: track.Withdraw, Reason: true, Undoable: true},
-	{Name: "assign", To: true, Undoable: true},
+	{Name: assigning, To: true, Undoable: true},
 	{Name: "acknowledge", Step: track.Acknowledge, Reason: true},
 	{Name: "claim", Step: track.Claim, Reason: true},
 }
@@ -259,7 +265,9 @@ func (d *desk) do(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
 	if err := d.Store.Record(r.Context(), did); err != nil {
 		return err
 	}
-	d.deeds.keep(deed)
+	if err := d.Store.KeepDeed(r.Context(), deed); err != nil {
+		return err
+	}
 	return gate.SeeOther("/cases/done/" + deed.ID)
 }
 
@@ -281,113 +289,84 @@ func (d *desk) take(r *http.Request, v *gate.Visit, a action, o track.Order, to 
 	return d.Tracker.Take(r.Context(), keys, o)
 }
 
-// A deed is what somebody did with cases, so that it can be undone.
-type deed struct {
-	ID     string
-	Action action
-	Who    string
-	At     time.Time
-	Cases  []exposure.Exposure // as they were before
-	N      int64
-	Left   int64 // that did not take it
-	Undone time.Time
-	Back   int64 // that were undone
-}
-
-func newDeed(a action, v *gate.Visit, before, taken []exposure.Exposure, left int64) *deed {
+// newDeed is what somebody did with cases, so that it can be undone.
+func newDeed(a action, v *gate.Visit, before, taken []exposure.Exposure, others int64) store.Deed {
 	id := make([]byte, 10)
 	_, _ = rand.Read(id) // it cannot fail
-	was := make(map[exposure.Key]exposure.Exposure, len(before))
-	for _, e := range before {
-		was[e.Key] = e
+	was := make(map[exposure.Key]*exposure.Exposure, len(before))
+	for i := range before {
+		was[before[i].Key] = &before[i]
 	}
-	done := &deed{ID: base32.StdEncoding.EncodeToString(id), Action: a, Who: v.Who, At: v.At, N: int64(len(taken)), Left: left}
-	for _, e := range taken {
-		done.Cases = append(done.Cases, was[e.Key])
+	done := store.Deed{ID: base32.StdEncoding.EncodeToString(id), Action: a.Name, Who: v.Who, At: v.At, Took: int64(len(taken)), Others: others}
+	type state struct {
+		ruling       exposure.Ruling
+		why, by, who string
+		until        int64
+	}
+	at := make(map[state]int) // those that were alike go back together
+	for i := range taken {
+		e := was[taken[i].Key]
+		if e == nil {
+			continue // it was not asked for
+		}
+		w := state{who: e.Assignee}
+		if a.Step != "" {
+			w = state{ruling: e.Ruling, why: e.RuledWhy, by: e.RuledBy, until: e.RuledUntil.UnixNano()}
+		}
+		n, ok := at[w]
+		if !ok {
+			n = len(done.Was)
+			at[w] = n
+			done.Was = append(done.Was, store.Was{Ruling: w.ruling, Why: w.why, By: w.by, Assignee: w.who})
+			if w.ruling != "" && !e.RuledUntil.IsZero() {
+				done.Was[n].Until = e.RuledUntil
+			}
+		}
+		done.Was[n].Keys = append(done.Was[n].Keys, e.Key)
 	}
 	return done
 }
 
-// deeds are the last ones, in memory: after a restart a verdict is withdrawn as
-// any other.
-type deeds struct {
-	mu  sync.Mutex
-	all []*deed
-}
-
-const maxDeeds = 50
-
-func (d *deeds) keep(done *deed) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.all = append(d.all, done)
-	if len(d.all) > maxDeeds {
-		d.all = slices.Delete(d.all, 0, len(d.all)-maxDeeds)
-	}
-}
-
-// find returns a deed of the visitor.
-func (d *deeds) find(id, who string) (deed, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, done := range d.all {
-		if done.ID == id && done.Who == who {
-			return *done, true
-		}
-	}
-	return deed{}, false
-}
-
-// begin marks a deed as undone, once.
-func (d *deeds) begin(id, who string, at time.Time) (deed, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, done := range d.all {
-		if done.ID == id && done.Who == who && done.Action.Undoable && done.Undone.IsZero() {
-			done.Undone = at
-			return *done, true
-		}
-	}
-	return deed{}, false
-}
-
-func (d *deeds) end(id string, back int64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, done := range d.all {
-		if done.ID == id {
-			done.Back = back
-		}
-	}
-}
-
 type doneData struct {
-	Deed  deed
-	Some  []web.Row
-	Rest  int64
+	Deed  store.Deed
+	Cases *web.Listing
+	Rest  int64 // that are not listed
 	CanGo bool
 }
 
+// doneShown is how many cases of what was done are listed, as they are now.
+const doneShown = 1000
+
 func (d *desk) done(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
-	done, ok := d.deeds.find(r.PathValue("id"), v.Who)
-	if !ok {
-		return gate.NotFound
+	done, err := d.Store.Deed(r.Context(), v.View, r.PathValue("id"))
+	if err != nil {
+		return missing(err)
 	}
-	p := doneData{Deed: done, CanGo: done.Action.Undoable && done.Undone.IsZero() && done.N > 0}
+	p := doneData{Deed: done, CanGo: undoable(done.Action) && done.Undone.IsZero() && done.Took > 0}
 	lang := d.site.Language(r, v)
-	for i := range done.Cases {
-		if len(p.Some) == 50 {
-			p.Rest = int64(len(done.Cases) - 50)
+	var rows []web.Row
+	var keys []exposure.Key
+	for _, w := range done.Was {
+		keys = append(keys, w.Keys...)
+	}
+	for i, k := range keys {
+		if i == doneShown {
+			p.Rest = int64(len(keys) - doneShown)
 			break
 		}
-		e, err := d.Store.Exposure(r.Context(), v.View, done.Cases[i].Key) // as it is now
+		e, err := d.Store.Exposure(r.Context(), v.View, k) // as it is now
 		if errors.Is(err, store.ErrNoExposure) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		p.Some = append(p.Some, d.caseRow(lang, &e))
+		rows = append(rows, d.caseRow(lang, &e))
+	}
+	t := d.fewCases(v, "cases", "cases.title", "host.no_cases")
+	var over bool
+	if p.Cases, over, err = d.site.Part(w, r, v, t, web.Few(t, rows)); err != nil || over {
+		return err
 	}
 	return d.site.Page(w, r, v, "done", p)
 }
@@ -395,49 +374,43 @@ func (d *desk) done(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 // undo makes the cases what they were, as far as nobody changed them since.
 func (d *desk) undo(_ http.ResponseWriter, r *http.Request, v *gate.Visit) error {
 	id := r.PathValue("id")
-	done, ok := d.deeds.begin(id, v.Who, v.At)
-	if !ok {
-		return gate.NotFound
+	done, err := d.Store.Deed(r.Context(), v.View, id)
+	if err == nil && !undoable(done.Action) {
+		err = store.ErrNoDeed
+	}
+	if err == nil {
+		err = d.Store.BeginUndo(r.Context(), v.View, id, v.At)
+	}
+	if err != nil {
+		return missing(err)
 	}
 	back := int64(0)
-	// Cases that were alike before go back together.
-	type before struct {
-		ruling       exposure.Ruling
-		why, by, who string
-		until        time.Time
-	}
-	groups := make(map[before][]exposure.Key)
-	for _, e := range done.Cases {
-		b := before{who: e.Assignee}
-		if done.Action.Step != "" {
-			b = before{ruling: e.Ruling, why: e.RuledWhy, by: e.RuledBy, until: e.RuledUntil}
-		}
-		groups[b] = append(groups[b], e.Key)
-	}
-	for _, b := range slices.SortedFunc(maps.Keys(groups), func(x, y before) int { return strings.Compare(fmt.Sprint(x), fmt.Sprint(y)) }) {
-		o := track.Order{Step: track.Withdraw, Actor: v.Who, Evidence: "undo of " + done.Action.Name + " (" + id + ")", At: v.At.UTC()}
+	for _, b := range done.Was {
+		o := track.Order{Step: track.Withdraw, Actor: v.Who, Evidence: "undo of " + done.Action + " (" + id + ")", At: v.At.UTC()}
 		var taken []exposure.Exposure
 		var err error
 		switch {
-		case done.Action.Step == "":
-			taken, err = d.Tracker.Assign(r.Context(), groups[b], b.who, v.Who, v.At.UTC())
-		case b.ruling == exposure.NoRuling:
-			taken, err = d.Tracker.Take(r.Context(), groups[b], o)
+		case done.Action == assigning:
+			taken, err = d.Tracker.Assign(r.Context(), b.Keys, b.Assignee, v.Who, v.At.UTC())
+		case b.Ruling == exposure.NoRuling:
+			taken, err = d.Tracker.Take(r.Context(), b.Keys, o)
 		default: // a verdict that was there before is given again
 			o.Step = track.Dismiss
-			if b.ruling == exposure.Accepted {
-				o.Step, o.Until = track.Accept, b.until
+			if b.Ruling == exposure.Accepted {
+				o.Step, o.Until = track.Accept, b.Until
 			}
-			o.Evidence = first(b.why, "as before") + " (decided by " + first(b.by, "nobody") + "; undo of " + done.Action.Name + ")"
-			taken, err = d.Tracker.Take(r.Context(), groups[b], o)
+			o.Evidence = first(b.Why, "as before") + " (decided by " + first(b.By, "nobody") + "; undo of " + done.Action + ")"
+			taken, err = d.Tracker.Take(r.Context(), b.Keys, o)
 		}
 		back += int64(len(taken))
 		if err != nil && !errors.Is(err, track.ErrNoTransition) && !errors.Is(err, track.ErrNoCase) && !errors.Is(err, track.ErrMissing) {
 			return err
 		}
 	}
-	d.deeds.end(id, back)
-	did := store.Action{At: v.At, Who: v.Who, What: "undo " + done.Action.Name + " cases", Detail: fmt.Sprintf("%s: %d cases", id, back)}
+	if err := d.Store.EndUndo(r.Context(), id, back); err != nil {
+		return err
+	}
+	did := store.Action{At: v.At, Who: v.Who, What: "undo " + done.Action + " cases", Detail: fmt.Sprintf("%s: %d cases", id, back)}
 	if err := d.Store.Record(r.Context(), did); err != nil {
 		return err
 	}

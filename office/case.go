@@ -26,10 +26,10 @@ type caseFile struct {
 	Commands []string
 	Sources  []string
 	Next     string // key of a text
-	Steps    []exposure.Transition
-	Told     []store.Delivery
+	Steps    *web.Listing
+	Told     *web.Listing
 	Whose    []people.Reason
-	Others   []web.Row // the other cases of the host
+	Others   *web.Listing // the other cases of the host; nil: none
 	Proof    *evidence
 	Actions  []action
 	Twins    []string // addresses of cases with the same name
@@ -59,48 +59,85 @@ func (d *desk) oneCase(w http.ResponseWriter, r *http.Request, v *gate.Visit) er
 		}
 	}
 	f.Exposure = named[at]
-	if err := d.fillCase(r, v, &f); err != nil {
-		return err
+	for _, part := range []func(http.ResponseWriter, *http.Request, *gate.Visit, *caseFile) (bool, error){d.fillCase, d.caseTables} {
+		if done, err := part(w, r, v, &f); err != nil || done {
+			return err
+		}
 	}
 	return d.site.Page(w, r, v, "case", &f)
 }
 
-func (d *desk) fillCase(r *http.Request, v *gate.Visit, f *caseFile) error {
-	ctx, lang := r.Context(), d.site.Language(r, v)
+// caseTables are what happened to a case, who was told of it, and what else is
+// open at its host. Done: one of them was sent as a file.
+func (d *desk) caseTables(w http.ResponseWriter, r *http.Request, v *gate.Visit, f *caseFile) (done bool, err error) {
+	lang := d.site.Language(r, v)
+	t := &web.Table{
+		Name: "history", Title: "case.history", Key: "h", Sort: "at", Empty: "case.no_history",
+		Columns: []web.Column{
+			{Name: "at", Text: "audit.at", Head: true, Sorts: true},
+			{Name: "axis", Text: "case.axis", Sorts: true},
+			{Name: "from", Text: "case.from", Sorts: true},
+			{Name: "to", Text: "case.to", Sorts: true},
+			{Name: "who", Text: "audit.who", Sorts: true, Long: true},
+			{Name: "why", Text: "case.why", Long: true},
+		},
+		Fields: []web.Field{web.Find()},
+	}
+	var steps []web.Row
+	for t, err := range d.Store.Transitions(r.Context(), v.View, store.Span{Key: f.Key}) {
+		if err != nil {
+			return false, err
+		}
+		state := func(word string) web.Cell {
+			c := web.Cell{Value: word}
+			if key := string(t.Axis) + "." + word; d.site.Has(r, v, key) {
+				c.Key = key
+			}
+			return c
+		}
+		steps = append(steps, row(numbered(len(steps)), web.Cell{Value: t.At}, web.Cell{Value: string(t.Axis), Key: "axis." + string(t.Axis)}, state(t.From), state(t.To),
+			web.Cell{Value: t.Actor}, web.Cell{Value: t.Evidence}))
+	}
+	if f.Steps, done, err = d.site.Part(w, r, v, t, web.Few(t, steps)); err != nil || done {
+		return done, err
+	}
+	var others []web.Row
+	for e, err := range d.Store.Exposures(r.Context(), v.View, store.Filter{Prefix: single(f.Addr), Moved: true}) {
+		if err != nil {
+			return false, err
+		}
+		if e.Key != f.Key {
+			others = append(others, d.caseRow(lang, &e))
+		}
+	}
+	if len(others) > 0 {
+		t = d.fewCases(v, "cases", "case.others", "host.no_cases")
+		if f.Others, done, err = d.site.Part(w, r, v, t, web.Few(t, others)); err != nil || done {
+			return done, err
+		}
+	}
+	if f.Staff {
+		f.Told, done, err = d.deliveries(w, r, v, f.Addr, f.Key)
+	}
+	return done, err
+}
+
+func (d *desk) fillCase(_ http.ResponseWriter, r *http.Request, v *gate.Visit, f *caseFile) (bool, error) {
+	lang := d.site.Language(r, v)
 	f.Word, f.Door, f.Next, f.Title = word(&f.Exposure), door(f.Key), next(&f.Exposure), d.title(lang, f.Rule)
 	_, f.Remedy = d.texts.Rule(advisory.Speak(lang), advisory.Owner, f.Rule)
 	if known, ok := rule.ByID(f.Rule); ok {
 		f.Commands, f.Sources = known.Remedy.Commands, known.Authority
 		f.About, f.Remedy = known.About, first(f.Remedy, known.Remedy.Owner)
 	}
-	for t, err := range d.Store.Transitions(ctx, v.View, store.Span{Key: f.Key}) {
-		if err != nil {
-			return err
-		}
-		f.Steps = append(f.Steps, t)
-	}
 	var err error
 	if f.Whose, err = d.known(r, v, &f.Exposure); err != nil {
-		return err
+		return false, err
 	}
 	if f.Proof, err = d.lastProof(r, v, &f.Exposure); err != nil {
-		return err
+		return false, err
 	}
-	for e, err := range d.Store.Exposures(ctx, v.View, store.Filter{Prefix: single(f.Addr), Moved: true, Limit: 50}) {
-		if err != nil {
-			return err
-		}
-		if e.Key != f.Key {
-			f.Others = append(f.Others, d.caseRow(lang, &e))
-		}
-	}
-	if !f.Staff {
-		return nil
-	}
-	if f.Told, err = d.told(ctx, f.Addr, f.Key); err != nil {
-		return err
-	}
-	if v.May(access.Change) {
+	if v.May(access.Change) && f.Staff {
 		for _, a := range actions {
 			if a.fits(&f.Exposure) {
 				f.Actions = append(f.Actions, a)
@@ -108,7 +145,7 @@ func (d *desk) fillCase(r *http.Request, v *gate.Visit, f *caseFile) error {
 		}
 		f.Until = v.At.AddDate(0, 3, 0).UTC().Format("2006-01-02")
 	}
-	return nil
+	return false, nil
 }
 
 // next says by the key of a text what must happen before the case is closed.

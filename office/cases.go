@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,9 +190,9 @@ func (d *desk) caseRow(lang string, e *exposure.Exposure) web.Row {
 		ID: e.Case(), After: store.CaseMark(e),
 		Cells: []web.Cell{
 			{Value: e.Case(), Link: "/cases/" + e.Case(), Code: true},
-			{Value: string(e.Severity), Key: "severity." + string(e.Severity), Badge: string(e.Severity)},
+			severityCell(e.Severity),
 			{Value: e.Word(), Key: word(e)},
-			{Value: e.Addr.String(), Text: door(e.Key), Link: hostLink(e.Addr.String()), Code: true},
+			{Value: e.Addr, Text: door(e.Key), Link: hostLink(e.Addr.String()), Code: true},
 			{Value: e.Rule, Text: d.title(lang, e.Rule)},
 			{Value: place},
 			{Value: e.FirstSeen, Day: true},
@@ -210,6 +211,24 @@ func (d *desk) caseRow(lang string, e *exposure.Exposure) web.Row {
 			{Value: e.Evidence},
 		},
 	}
+}
+
+func severityCell(s exposure.Severity) web.Cell {
+	if s == "" {
+		return web.Cell{Value: s}
+	}
+	return web.Cell{Value: s, Key: "severity." + string(s), Badge: string(s)}
+}
+
+// fewCases is a table of cases that are all in memory, as those of one host are.
+func (d *desk) fewCases(v *gate.Visit, name, title, empty string) *web.Table {
+	t := d.caseTable(v)
+	t.Name, t.Title, t.Empty, t.Key, t.Sort, t.Post, t.Actions = name, title, empty, "c", "-severity", "", nil
+	t.Columns, t.Fields = slices.Clone(t.Columns), []web.Field{web.Find()}
+	for i := range t.Columns {
+		t.Columns[i].Sorts = !t.Columns[i].Export
+	}
+	return t
 }
 
 // hostLink leads to the page of an address.

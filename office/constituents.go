@@ -31,11 +31,11 @@ func constituentTable() *web.Table {
 			{Name: "name", Text: "constituents.name", Head: true, Sorts: true},
 			{Name: "title", Text: "constituents.called", Sorts: true, Long: true},
 			{Name: "networks", Text: "constituents.networks", Number: true, Sorts: true},
-			{Name: "asns", Text: "constituents.asns", Long: true},
-			{Name: "countries", Text: "constituents.countries"},
+			{Name: "asns", Text: "constituents.asns", Long: true, Sorts: true},
+			{Name: "countries", Text: "constituents.countries", Sorts: true},
 			{Name: "contacts", Text: "constituents.contacts", Number: true, Sorts: true},
 			{Name: "reachable", Text: "constituents.reachable", Sorts: true},
-			{Name: "language", Text: "constituents.language"},
+			{Name: "language", Text: "constituents.language", Sorts: true},
 			{Name: "edited", Text: "constituents.edited", Sorts: true},
 		},
 		Fields: []web.Field{
@@ -75,7 +75,7 @@ func (d *desk) constituents(w http.ResponseWriter, r *http.Request, v *gate.Visi
 type constituentFile struct {
 	people.Known
 	Networks []element
-	Contacts []contactRow
+	Contacts *web.Listing // each row is of a contactRow
 	History  []store.Action
 	Counts   []severityCount
 	Open     int64
@@ -127,18 +127,14 @@ func (d *desk) showConstituent(w http.ResponseWriter, r *http.Request, v *gate.V
 	if err != nil {
 		return err
 	}
-	for _, c := range k.Contacts {
-		row := contactRow{Recipient: people.Marked(c, statuses), Days: -1}
-		row.Usable, row.Why = people.Usable(row.Recipient)
-		if !c.Found.IsZero() {
-			row.Days = int64(v.At.Sub(c.Found) / (24 * time.Hour))
-		}
-		for _, s := range statuses {
-			if s.Contact == c.Key() {
-				row.Marks = append(row.Marks, s)
-			}
-		}
-		f.Contacts = append(f.Contacts, row)
+	t := contactTable()
+	t.Path = "/constituents/" + url.PathEscape(k.Name)
+	if f.May {
+		t.Acts = "account.action"
+	}
+	var done bool
+	if f.Contacts, done, err = d.site.Part(w, r, v, t, web.Few(t, contactRows(k.Contacts, statuses, v.At))); err != nil || done {
+		return err
 	}
 	if f.History, err = d.Store.AuditAbout(ctx, v.View, people.Words, k.Name, 50); err != nil {
 		return err
@@ -151,6 +147,43 @@ func (d *desk) showConstituent(w http.ResponseWriter, r *http.Request, v *gate.V
 		show.Status = http.StatusUnprocessableEntity
 	}
 	return d.site.Page(w, r, v, "constituent", &f, show)
+}
+
+func contactTable() *web.Table {
+	return &web.Table{
+		Name: "contacts", Title: "constituents.contacts", Key: "k", Empty: "constituent.no_contact",
+		Columns: []web.Column{
+			{Name: "address", Text: "constituent.address", Head: true, Sorts: true, Long: true},
+			{Name: "role", Text: "constituent.role", Sorts: true},
+			{Name: "medium", Text: "constituent.medium", Sorts: true},
+			{Name: "source", Text: "host.source", Sorts: true},
+			{Name: "age", Text: "constituent.age", Sorts: true, Number: true},
+			{Name: "reachable", Text: "constituents.reachable", Sorts: true},
+			{Name: "name", Export: true},
+			{Name: "language", Export: true},
+		},
+		Fields: []web.Field{web.Find()},
+	}
+}
+
+func contactRows(all []exposure.Recipient, statuses []store.Status, at time.Time) []web.Row {
+	var rows []web.Row
+	for _, c := range all {
+		k := contactRow{Recipient: people.Marked(c, statuses), Days: -1}
+		k.Usable, k.Why = people.Usable(k.Recipient)
+		if !c.Found.IsZero() {
+			k.Days = int64(at.Sub(c.Found) / (24 * time.Hour))
+		}
+		for _, s := range statuses {
+			if s.Contact == c.Key() {
+				k.Marks = append(k.Marks, s)
+			}
+		}
+		rows = append(rows, web.Row{ID: c.Key() + " " + c.Role, Of: k, Cells: []web.Cell{
+			{Value: c.Address}, {Value: c.Role}, {Value: string(c.Medium)}, {Value: c.Source}, {Value: k.Days}, {Value: k.Usable, Text: k.Why}, {Value: c.Name}, {Value: c.Language},
+		}})
+	}
+	return rows
 }
 
 // countCases counts the cases that are work.

@@ -36,13 +36,13 @@ func hostTable() *web.Table {
 		Name: "hosts", Title: "hosts.title", Sort: "addr", Empty: "hosts.empty",
 		Columns: []web.Column{
 			{Name: "addr", Text: "hosts.addr", Head: true, Sorts: true},
-			{Name: "worst", Text: "hosts.worst"},
-			{Name: "cases", Text: "hosts.cases", Number: true},
-			{Name: "open", Text: "hosts.open", Number: true},
-			{Name: "country", Text: "cases.country"},
-			{Name: "asn", Text: "cases.asn", Number: true},
-			{Name: "hostname", Text: "hosts.hostname", Long: true},
-			{Name: "seen", Text: "cases.seen"},
+			{Name: "worst", Text: "hosts.worst", Sorts: true},
+			{Name: "cases", Text: "hosts.cases", Number: true, Sorts: true},
+			{Name: "open", Text: "hosts.open", Number: true, Sorts: true},
+			{Name: "country", Text: "cases.country", Sorts: true},
+			{Name: "asn", Text: "cases.asn", Number: true, Sorts: true},
+			{Name: "hostname", Text: "hosts.hostname", Long: true, Sorts: true},
+			{Name: "seen", Text: "cases.seen", Sorts: true},
 		},
 		Fields: []web.Field{
 			{Name: "net", Text: "cases.net", Kind: web.Words, Hint: "198.51.100.0/24"},
@@ -53,37 +53,68 @@ func hostTable() *web.Table {
 	}
 }
 
-// hosts lists the hosts that have cases, in the order of addresses.
+// A hostsCut is how many hosts were sorted, when there are more.
+type hostsCut struct{ N int64 }
+
+// hosts lists the hosts that have cases, in the order of addresses: along the
+// store; in any other order so many are read and sorted as fit, and the page says
+// when there are more.
 func (d *desk) hosts(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
-	t := hostTable()
+	t, cut := hostTable(), new(hostsCut)
 	return d.site.List(w, r, v, "hosts", t, func(q web.Query) iter.Seq2[web.Row, error] {
-		return func(yield func(web.Row, error) bool) {
-			want, err := d.wanted(r, v, q)
+		if q.Sort == "addr" {
+			return d.hostRows(r, v, q)
+		}
+		var rows []web.Row
+		all := q
+		all.After = ""
+		for row, err := range d.hostRows(r, v, all) {
+			if err == nil && len(rows) == maxSorted {
+				if cut.N = int64(maxSorted); q.Format == "" {
+					break
+				}
+				err = tooManyToSort()
+			}
+			if err != nil {
+				return func(yield func(web.Row, error) bool) { yield(web.Row{}, err) }
+			}
+			rows = append(rows, row)
+		}
+		return web.Sorted(t, q, rows)
+	}, cut)
+}
+
+// hostRows yields hosts in the order of addresses.
+func (d *desk) hostRows(r *http.Request, v *gate.Visit, q web.Query) iter.Seq2[web.Row, error] {
+	return func(yield func(web.Row, error) bool) {
+		want, err := d.wanted(r, v, q)
+		if err != nil {
+			yield(web.Row{}, err)
+			return
+		}
+		want.Conditions, want.Rulings, want.Moved = nil, nil, true
+		if want.Order != store.CasesByAddr {
+			want.Order, want.Down = store.CasesByAddr, false
+		}
+		want.Size = 0
+		var h hostRow
+		for e, err := range d.Store.Cases(r.Context(), v.View, want) {
 			if err != nil {
 				yield(web.Row{}, err)
 				return
 			}
-			want.Conditions, want.Rulings, want.Moved = nil, nil, true
-			want.Order, want.Size = store.CasesByAddr, 0
-			var h hostRow
-			for e, err := range d.Store.Cases(r.Context(), v.View, want) {
-				if err != nil {
-					yield(web.Row{}, err)
+			if h.cases > 0 && h.last.Addr != e.Addr {
+				if !yield(h.row(), nil) {
 					return
 				}
-				if h.cases > 0 && h.last.Addr != e.Addr {
-					if !yield(h.row(), nil) {
-						return
-					}
-					h = hostRow{}
-				}
-				h.add(e)
+				h = hostRow{}
 			}
-			if h.cases > 0 {
-				yield(h.row(), nil)
-			}
+			h.add(e)
 		}
-	}, nil)
+		if h.cases > 0 {
+			yield(h.row(), nil)
+		}
+	}
 }
 
 // A hostRow is the cases of one host.
@@ -109,14 +140,10 @@ func (h *hostRow) add(e exposure.Exposure) {
 }
 
 func (h *hostRow) row() web.Row {
-	worst := web.Cell{Value: ""}
-	if h.worst != "" {
-		worst = web.Cell{Value: string(h.worst), Key: "severity." + string(h.worst), Badge: string(h.worst)}
-	}
 	addr := h.last.Addr.String()
 	return web.Row{ID: addr, After: store.CaseMark(&h.last), Cells: []web.Cell{
-		{Value: addr, Link: hostLink(addr), Code: true},
-		worst,
+		{Value: h.last.Addr, Link: hostLink(addr), Code: true},
+		severityCell(h.worst),
 		{Value: h.cases},
 		{Value: h.open},
 		{Value: h.last.Where.Country},
@@ -130,12 +157,13 @@ func (h *hostRow) row() web.Row {
 type hostFile struct {
 	Addr         string
 	Where        exposure.Where
-	Cases        []web.Row
+	Cases        *web.Listing
 	Open         int64
 	Observations *web.Listing
+	Cut          int64 // so many observations were sorted, and there are more
 	Visits       []visitRow
 	VisitsCut    bool
-	Messages     []store.Delivery
+	Messages     *web.Listing
 	Whose        []people.Reason
 	Contacts     []reach
 	Customer     lease.Holder
@@ -229,23 +257,29 @@ func (d *desk) host(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 	}
 	addr := p.Addr()
 	f := &hostFile{Addr: addr.String(), Staff: whole(v)}
-	t := observationTable()
-	f.Observations, err = d.site.Listing(r, t, d.observations(r, v, addr))
-	if err != nil {
+	t, done := observationTable(), false
+	if f.Observations, done, err = d.site.Part(w, r, v, t, d.observations(r, v, addr, &f.Cut)); err != nil || done {
 		return err
 	}
-	if f.Observations.Format != "" {
-		return d.site.Export(w, r, v, t, f.Observations.Query, d.observations(r, v, addr))
-	}
 	lang := d.site.Language(r, v)
+	var cases []web.Row
 	for e, err := range d.Store.Exposures(r.Context(), v.View, store.Filter{Prefix: p, Moved: true}) {
 		if err != nil {
 			return err
 		}
-		f.Cases = append(f.Cases, d.caseRow(lang, &e))
+		cases = append(cases, d.caseRow(lang, &e))
 		f.Where = e.Where
 		if e.Work() {
 			f.Open++
+		}
+	}
+	t = d.fewCases(v, "cases", "cases.title", "host.no_cases")
+	if f.Cases, done, err = d.site.Part(w, r, v, t, web.Few(t, cases)); err != nil || done {
+		return err
+	}
+	if f.Staff {
+		if f.Messages, done, err = d.deliveries(w, r, v, addr); err != nil || done {
+			return err
 		}
 	}
 	for _, part := range []func(*http.Request, *gate.Visit, netip.Addr, *hostFile) error{d.hostEvidence, d.hostVisits, d.hostPeople, d.hostOrders} {
@@ -253,7 +287,7 @@ func (d *desk) host(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 			return err
 		}
 	}
-	if !f.Staff && len(f.Cases) == 0 && len(f.Observations.Rows) == 0 && f.Proof == nil {
+	if !f.Staff && len(cases) == 0 && len(f.Observations.Rows) == 0 && f.Proof == nil {
 		return gate.NotFound
 	}
 	return d.site.Page(w, r, v, "host", f)
@@ -264,35 +298,88 @@ func observationTable() *web.Table {
 	return &web.Table{
 		Name: "observations", Title: "host.observations", Sort: "-time", Empty: "host.no_observations", Limit: 25, Key: "o",
 		Columns: []web.Column{
-			{Name: "time", Text: "host.time", Head: true},
-			{Name: "source", Text: "host.source"},
-			{Name: "door", Text: "host.door"},
-			{Name: "probe", Text: "host.probe"},
-			{Name: "verdict", Text: "host.verdict"},
+			{Name: "time", Text: "host.time", Head: true, Sorts: true},
+			{Name: "source", Text: "host.source", Sorts: true},
+			{Name: "door", Text: "host.door", Sorts: true},
+			{Name: "probe", Text: "host.probe", Sorts: true},
+			{Name: "verdict", Text: "host.verdict", Sorts: true},
 			{Name: "findings", Text: "host.findings", Long: true},
-			{Name: "run", Text: "host.run"},
+			{Name: "run", Text: "host.run", Sorts: true},
 			{Name: "id", Text: "host.raw"},
 			{Name: "reason", Export: true},
 			{Name: "vantage", Export: true},
 		},
+		Fields: []web.Field{
+			{Name: "since", Text: "audit.since", Kind: web.Date},
+			{Name: "until", Text: "audit.until", Kind: web.Date},
+			{Name: "source", Text: "host.source", Kind: web.Words, Hint: string(exposure.Scan)},
+			{Name: "verdict", Text: "host.verdict", Kind: web.Words, Hint: string(exposure.Answered)},
+			{Name: "finding", Text: "host.findings", Kind: web.Words, Hint: "open-ipp"},
+			{Name: "run", Text: "host.run", Kind: web.Words},
+		},
 	}
 }
 
-// observations yields those of one address, the last first.
-func (d *desk) observations(r *http.Request, v *gate.Visit, addr netip.Addr) web.Rows {
+// takes reports whether the filter takes an observation.
+func takesObservation(q web.Query, rec *archive.Record) bool {
+	if day := q.Day("since"); !day.IsZero() && rec.Observed.Before(day) {
+		return false
+	}
+	if day := q.Day("until"); !day.IsZero() && !rec.Observed.Before(day.AddDate(0, 0, 1)) {
+		return false
+	}
+	return (q.Get("source") == "" || q.Get("source") == string(rec.Source)) && (q.Get("verdict") == "" || q.Get("verdict") == string(rec.Verdict)) &&
+		(q.Get("run") == "" || q.Get("run") == rec.Run) &&
+		(q.Get("finding") == "" || slices.ContainsFunc(rec.Tags, func(tag string) bool { return contains(tag, q.Get("finding")) }))
+}
+
+// maxSorted is how many rows are read to be sorted in memory. A page that has
+// more says so, and an export in that order is refused.
+var maxSorted = 20_000 // tests set it
+
+// tooManyToSort is told instead of a file that is not whole.
+func tooManyToSort() error {
+	return gate.Bad("sort: these are more than %d rows, which is the most that this file sorts: narrow the list, or take it in its own order", maxSorted)
+}
+
+// observations yields those of one address, the last first: along the archive; in
+// any other order the newest are read and sorted, and cut says how many when there
+// are more.
+func (d *desk) observations(r *http.Request, v *gate.Visit, addr netip.Addr, cut *int64) web.Rows {
 	return func(q web.Query) iter.Seq2[web.Row, error] {
 		return func(yield func(web.Row, error) bool) {
+			along := q.Sort == "time" && q.Down
 			behind := q.After == ""
+			var rows []web.Row
 			for rec, err := range d.Archive.History(r.Context(), v.View, addr, 0) {
 				if err != nil {
 					yield(web.Row{}, err)
 					return
 				}
-				if !behind {
+				if along && !behind {
 					behind = string(rec.ID) == q.After
 					continue
 				}
-				if !yield(observationRow(&rec, whole(v)), nil) {
+				if !takesObservation(q, &rec) {
+					continue
+				}
+				if along {
+					if !yield(observationRow(&rec, whole(v)), nil) {
+						return
+					}
+					continue
+				}
+				if len(rows) == maxSorted {
+					if *cut = int64(maxSorted); q.Format != "" {
+						yield(web.Row{}, tooManyToSort())
+						return
+					}
+					break
+				}
+				rows = append(rows, observationRow(&rec, whole(v)))
+			}
+			for row, err := range web.Sorted(observationTable(), q, rows) {
+				if !yield(row, err) {
 					return
 				}
 			}
@@ -305,11 +392,11 @@ func observationRow(rec *archive.Record, staff bool) web.Row {
 	if staff && rec.Source == exposure.Scan && rec.Run != "" {
 		run.Link = "/scans/" + rec.Run
 	}
-	where := netip.AddrPortFrom(rec.Addr, rec.Port).String() + "/" + string(rec.Transport)
+	where := netip.AddrPortFrom(rec.Addr, rec.Port)
 	return web.Row{ID: string(rec.ID), Cells: []web.Cell{
 		{Value: rec.Observed},
 		{Value: string(rec.Source)},
-		{Value: where, Code: true},
+		{Value: where.String() + "/" + string(rec.Transport), Code: true},
 		{Value: string(rec.Probe)},
 		{Value: string(rec.Verdict)},
 		{Value: rec.Tags},
@@ -374,6 +461,34 @@ func (d *desk) told(ctx context.Context, addr netip.Addr, of ...exposure.Key) ([
 	return all, nil
 }
 
+// deliveries are the messages about one case of an address, or about all of them.
+func (d *desk) deliveries(w http.ResponseWriter, r *http.Request, v *gate.Visit, addr netip.Addr, of ...exposure.Key) (*web.Listing, bool, error) {
+	all, err := d.told(r.Context(), addr, of...)
+	if err != nil {
+		return nil, false, err
+	}
+	t := &web.Table{
+		Name: "messages", Title: "host.messages", Key: "m", Sort: "-planned", Empty: "host.no_messages", Limit: 25,
+		Columns: []web.Column{
+			{Name: "message", Text: "outreach.message", Head: true, Sorts: true},
+			{Name: "state", Text: "outreach.state", Sorts: true},
+			{Name: "to", Text: "outreach.to", Sorts: true, Long: true},
+			{Name: "constituent", Text: "cases.constituent", Sorts: true},
+			{Name: "rule", Text: "cases.rule", Sorts: true},
+			{Name: "planned", Text: "outreach.planned", Sorts: true},
+			{Name: "ended", Text: "outreach.ended", Sorts: true},
+		},
+		Fields: []web.Field{web.Find()},
+	}
+	var rows []web.Row
+	for _, m := range all {
+		rows = append(rows, row(m.Message+" "+m.Rule+" "+string(m.Transport)+" "+numbered(int(m.Port)), web.Cell{Value: m.Message, Link: "/outreach/" + m.Message, Code: true},
+			web.Cell{Value: string(m.State), Key: "message." + string(m.State), Badge: stateBadge(m.State)}, web.Cell{Value: m.Recipient},
+			web.Cell{Value: m.Constituent}, web.Cell{Value: m.Rule}, web.Cell{Value: m.Planned}, web.Cell{Value: m.Ended}))
+	}
+	return d.site.Part(w, r, v, t, web.Few(t, rows))
+}
+
 // hostPeople says whose the host is and why, and whose it was at a time.
 func (d *desk) hostPeople(r *http.Request, v *gate.Visit, addr netip.Addr, f *hostFile) error {
 	if !f.Staff {
@@ -420,10 +535,7 @@ func (d *desk) hostPeople(r *http.Request, v *gate.Visit, addr netip.Addr, f *ho
 		}
 		f.Contacts = append(f.Contacts, reach{"", c, l.Via, ok, why})
 	}
-	if f.Customer, err = lease.NewCustomers(d.Store, v.View, nil).Who(ctx, addr, at); err != nil {
-		return err
-	}
-	f.Messages, err = d.told(ctx, addr)
+	f.Customer, err = lease.NewCustomers(d.Store, v.View, nil).Who(ctx, addr, at)
 	return err
 }
 

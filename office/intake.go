@@ -1,7 +1,6 @@
 package office
 
 import (
-	"iter"
 	"net/http"
 
 	"ippwatch/gate"
@@ -29,13 +28,9 @@ func (d *desk) intake(w http.ResponseWriter, r *http.Request, v *gate.Visit) err
 		if err != nil {
 			return err
 		}
-		rows := func(q web.Query) iter.Seq2[web.Row, error] { return web.Sorted(t, q, all) }
-		l, err := d.site.Listing(r, t, rows)
-		if err != nil {
+		l, done, err := d.site.Part(w, r, v, t, web.Few(t, all))
+		if err != nil || done {
 			return err
-		}
-		if l.Format != "" {
-			return d.site.Export(w, r, v, t, l.Query, rows)
 		}
 		*part.to = l
 	}
@@ -50,10 +45,11 @@ func (d *desk) parked(r *http.Request, v *gate.Visit, _ *intakeData) (*web.Table
 			{Name: "source", Text: "host.source", Sorts: true},
 			{Name: "type", Text: "intake.type", Sorts: true},
 			{Name: "bytes", Text: "intake.bytes", Number: true, Sorts: true},
-			{Name: "kept", Text: "intake.kept"},
+			{Name: "kept", Text: "intake.kept", Sorts: true},
 			{Name: "reason", Text: "outreach.reason", Long: true},
 			{Name: "at", Text: "audit.at", Sorts: true},
 		},
+		Fields: []web.Field{web.Find()},
 	}
 	all, err := d.Store.ParkedFiles(r.Context(), v.View)
 	var rows []web.Row
@@ -69,11 +65,12 @@ func (d *desk) aside(r *http.Request, v *gate.Visit, x *intakeData) (*web.Table,
 		Name: "aside", Title: "intake.aside", Key: "s", Sort: "-at", Empty: "intake.no_aside", Limit: 25,
 		Columns: []web.Column{
 			{Name: "file", Text: "intake.file", Head: true, Sorts: true, Long: true},
-			{Name: "line", Text: "intake.line", Number: true},
+			{Name: "line", Text: "intake.line", Number: true, Sorts: true},
 			{Name: "reason", Text: "outreach.reason", Sorts: true, Long: true},
 			{Name: "row", Text: "intake.row", Long: true},
 			{Name: "at", Text: "audit.at", Sorts: true},
 		},
+		Fields: []web.Field{web.Find()},
 	}
 	all, err := d.Store.Asides(r.Context(), v.View, maxIntake+1)
 	if len(all) > maxIntake {
@@ -102,6 +99,7 @@ func (d *desk) intakes(r *http.Request, v *gate.Visit, x *intakeData) (*web.Tabl
 			{Name: "begun", Text: "intake.begun", Sorts: true},
 			{Name: "error", Text: "outreach.reason", Long: true},
 		},
+		Fields: []web.Field{web.Find()},
 	}
 	all, err := d.Store.Intakes(r.Context(), v.View, maxIntake+1)
 	if len(all) > maxIntake {

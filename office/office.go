@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,7 +54,6 @@ type desk struct {
 	Options
 	site  *web.Site
 	texts *advisory.Texts
-	deeds deeds
 
 	counting sync.Mutex // is held by who counts
 	mu       sync.Mutex // guards what follows
@@ -90,13 +88,13 @@ func Add(site *web.Site, o Options) error {
 	return site.Add(web.Part{
 		FS: files,
 		Nav: []web.Link{
-			{Path: "/", Text: "today.title", Roles: everyone, Order: 100, Key: "t"},
-			{Path: "/cases", Text: "cases.title", Roles: everyone, Order: 200, Key: "c"},
-			{Path: "/hosts", Text: "hosts.title", Roles: everyone, Order: 210, Key: "h"},
-			{Path: "/constituents", Text: "constituents.title", Roles: staff, Order: 300, Key: "n"},
-			{Path: "/outreach", Text: "outreach.title", Roles: staff, Order: 400, Key: "o"},
-			{Path: "/intake", Text: "intake.title", Roles: staff, Order: 940, Key: "i"},
-			{Path: "/audit", Text: "audit.title", Roles: watchers, Order: 950, Key: "a"},
+			{Path: "/", Text: "today.title", Roles: everyone, Order: 100, Key: "t", Group: "work"},
+			{Path: "/cases", Text: "cases.title", Roles: everyone, Order: 200, Key: "c", Group: "work"},
+			{Path: "/hosts", Text: "hosts.title", Roles: everyone, Order: 210, Key: "h", Group: "work"},
+			{Path: "/constituents", Text: "constituents.title", Roles: staff, Order: 300, Key: "n", Group: "work"},
+			{Path: "/outreach", Text: "outreach.title", Roles: staff, Order: 400, Key: "o", Group: "work"},
+			{Path: "/intake", Text: "intake.title", Roles: staff, Order: 940, Key: "i", Group: "work"},
+			{Path: "/audit", Text: "audit.title", Roles: watchers, Order: 950, Key: "a", Group: "house"},
 		},
 		Routes: []gate.Route{
 			today,
@@ -155,7 +153,7 @@ func firstLine(s string) string {
 
 // missing turns what is not there into what the visitor is told then.
 func missing(err error) error {
-	if errors.Is(err, store.ErrNoExposure) || errors.Is(err, store.ErrNoMessage) || errors.Is(err, people.ErrUnknown) || errors.Is(err, archive.ErrDenied) {
+	if errors.Is(err, store.ErrNoExposure) || errors.Is(err, store.ErrNoMessage) || errors.Is(err, store.ErrNoDeed) || errors.Is(err, people.ErrUnknown) || errors.Is(err, archive.ErrDenied) {
 		return gate.NotFound
 	}
 	return err
@@ -223,9 +221,6 @@ func first(texts ...string) string { return cmp.Or(texts...) }
 
 // sameNet reports whether a prefix holds an address of whichever family.
 func sameNet(p netip.Prefix, a netip.Addr) bool { return p.Contains(a.Unmap().WithZone("")) }
-
-// atMost clips a list that only illustrates; who shows it says how many there are.
-func atMost[T any](all []T, n int) []T { return slices.Clone(all[:min(len(all), n)]) }
 
 // numbered is a text for a list of things that are too many.
 func numbered(n int) string { return fmt.Sprintf("%d", n) }

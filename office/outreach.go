@@ -2,10 +2,12 @@ package office
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"io"
 	"iter"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
@@ -28,15 +30,15 @@ func outboxTable() *web.Table {
 	return &web.Table{
 		Name: "outbox", Title: "outreach.messages", Sort: "-planned", Empty: "outreach.empty",
 		Columns: []web.Column{
-			{Name: "message", Text: "outreach.message", Head: true},
-			{Name: "state", Text: "outreach.state"},
-			{Name: "kind", Text: "outreach.kind"},
-			{Name: "to", Text: "outreach.to", Long: true},
-			{Name: "constituent", Text: "cases.constituent"},
-			{Name: "cases", Text: "outreach.cases", Number: true},
-			{Name: "planned", Text: "outreach.planned"},
-			{Name: "next", Text: "outreach.next"},
-			{Name: "ended", Text: "outreach.ended"},
+			{Name: "message", Text: "outreach.message", Head: true, Sorts: true},
+			{Name: "state", Text: "outreach.state", Sorts: true},
+			{Name: "kind", Text: "outreach.kind", Sorts: true},
+			{Name: "to", Text: "outreach.to", Long: true, Sorts: true},
+			{Name: "constituent", Text: "cases.constituent", Sorts: true},
+			{Name: "cases", Text: "outreach.cases", Number: true, Sorts: true},
+			{Name: "planned", Text: "outreach.planned", Sorts: true},
+			{Name: "next", Text: "outreach.next", Sorts: true},
+			{Name: "ended", Text: "outreach.ended", Sorts: true},
 			{Name: "reason", Text: "outreach.reason", Long: true},
 			{Name: "run", Export: true},
 			{Name: "rule", Export: true},
@@ -57,7 +59,7 @@ type outboxData struct {
 	May    bool
 }
 
-// outbox lists messages, the newest first.
+// outbox lists messages, the newest first unless another order is asked for.
 func (d *desk) outbox(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
 	x := outboxData{May: v.May(access.Change)}
 	var err error
@@ -69,22 +71,14 @@ func (d *desk) outbox(w http.ResponseWriter, r *http.Request, v *gate.Visit) err
 	}
 	return d.site.List(w, r, v, "outreach", outboxTable(), func(q web.Query) iter.Seq2[web.Row, error] {
 		return func(yield func(web.Row, error) bool) {
-			f := store.MessageFilter{States: web.ValuesOf[store.MessageState](q, "state"), Run: q.Get("run")}
-			behind := q.After == ""
-			for m, err := range d.Store.Messages(r.Context(), v.View, f) {
+			f := store.OutboxFilter{
+				States: web.ValuesOf[store.MessageState](q, "state"), Run: q.Get("run"), Constituent: q.Get("constituent"), To: q.Get("to"),
+				Order: store.OutboxOrder(q.Sort), Down: q.Down, Behind: q.After,
+			}
+			for m, err := range d.Store.Outbox(r.Context(), v.View, f) {
 				if err != nil {
 					yield(web.Row{}, err)
 					return
-				}
-				if !behind {
-					behind = m.ID == q.After
-					continue
-				}
-				if name := q.Get("constituent"); name != "" && m.Constituent != name {
-					continue
-				}
-				if to := q.Get("to"); to != "" && !contains(m.To.Address, to) {
-					continue
 				}
 				if !yield(messageRow(&m), nil) {
 					return
@@ -141,8 +135,9 @@ func (d *desk) hold(_ http.ResponseWriter, r *http.Request, v *gate.Visit) error
 
 type planData struct {
 	Plan     outreach.Plan
+	Messages *web.Listing
 	Reasons  []reasonCount
-	Silences []outreach.Silence
+	Silences *web.Listing
 	Why      string // there is none
 }
 
@@ -150,9 +145,6 @@ type reasonCount struct {
 	Reason string
 	N      int64
 }
-
-// maxSilences are shown one by one; the others are counted.
-const maxSilences = 200
 
 // plan shows what would be sent now, and why the rest would not.
 func (d *desk) plan(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
@@ -174,14 +166,69 @@ func (d *desk) plan(w http.ResponseWriter, r *http.Request, v *gate.Visit) error
 	for reason, n := range by {
 		x.Reasons = append(x.Reasons, reasonCount{reason, n})
 	}
-	slices.SortFunc(x.Reasons, func(a, b reasonCount) int {
-		if a.N != b.N {
-			return int(b.N - a.N)
-		}
-		return strings.Compare(a.Reason, b.Reason)
-	})
-	x.Silences = atMost(x.Plan.Silences, maxSilences)
+	slices.SortFunc(x.Reasons, func(a, b reasonCount) int { return cmp.Or(cmp.Compare(b.N, a.N), strings.Compare(a.Reason, b.Reason)) })
+	t, rows := plannedMessages(x.Plan.Messages)
+	var done bool
+	if x.Messages, done, err = d.site.Part(w, r, v, t, rows); err != nil || done {
+		return err
+	}
+	t, rows = plannedSilences(x.Plan.Silences, slices.Sorted(maps.Keys(by)))
+	if x.Silences, done, err = d.site.Part(w, r, v, t, rows); err != nil || done {
+		return err
+	}
 	return d.site.Page(w, r, v, "plan", x)
+}
+
+func plannedMessages(all []store.Message) (*web.Table, web.Rows) {
+	t := &web.Table{
+		Name: "planned", Title: "plan.messages", Key: "m", Empty: "plan.nothing",
+		Columns: []web.Column{
+			{Name: "to", Text: "outreach.to", Head: true, Sorts: true, Long: true},
+			{Name: "constituent", Text: "cases.constituent", Sorts: true},
+			{Name: "kind", Text: "outreach.kind", Sorts: true},
+			{Name: "cases", Text: "outreach.cases", Sorts: true, Number: true},
+			{Name: "because", Text: "outreach.because", Long: true},
+		},
+		Fields: []web.Field{web.Find()},
+	}
+	var rows []web.Row
+	for i := range all {
+		m := &all[i]
+		rows = append(rows, row(m.ID, web.Cell{Value: m.To.Address}, web.Cell{Value: m.Constituent}, web.Cell{Value: m.Kind}, web.Cell{Value: len(m.Exposures)}, web.Cell{Value: m.Why}))
+	}
+	return t, web.Few(t, rows)
+}
+
+func plannedSilences(all []outreach.Silence, reasons []string) (*web.Table, web.Rows) {
+	t := &web.Table{
+		Name: "silences", Title: "plan.silences", Key: "s", Empty: "plan.no_silence",
+		Columns: []web.Column{
+			{Name: "case", Text: "cases.case", Head: true, Sorts: true},
+			{Name: "severity", Text: "cases.severity", Sorts: true},
+			{Name: "addr", Text: "cases.at", Sorts: true},
+			{Name: "constituent", Text: "cases.constituent", Sorts: true},
+			{Name: "reason", Text: "outreach.reason", Sorts: true},
+			{Name: "detail", Text: "audit.detail", Long: true},
+			{Name: "until", Text: "case.until", Sorts: true},
+		},
+		Fields: []web.Field{web.Find(), {Name: "reason", Text: "outreach.reason", Kind: web.Choice, Options: web.Choices("silence", reasons...)}},
+	}
+	return t, func(q web.Query) iter.Seq2[web.Row, error] {
+		var rows []web.Row
+		for i := range all {
+			s := &all[i]
+			if reason := q.Get("reason"); reason != "" && s.Reason != reason {
+				continue
+			}
+			detail := s.Detail
+			if s.Reason == "no_rule" {
+				detail = ""
+			}
+			rows = append(rows, row(s.Case+" "+s.Addr.String(), web.Cell{Value: s.Case, Link: "/cases/" + s.Case, Code: true}, severityCell(s.Severity), web.Cell{Value: s.Addr},
+				web.Cell{Value: s.Constituent}, web.Cell{Value: s.Reason, Key: "silence." + s.Reason}, web.Cell{Value: detail}, web.Cell{Value: s.Until}))
+		}
+		return web.Few(t, rows)(q)
+	}
 }
 
 type messageData struct {

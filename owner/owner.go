@@ -85,7 +85,7 @@ func Add(s *web.Site, o Options) error {
 	oneClick.Costly, oneClick.Written = false, "mark contact" // the programs of a whole provider come from few addresses
 	return s.Add(web.Part{
 		FS:  files,
-		Nav: []web.Link{{Path: "/pleas", Text: "pleas.title", Roles: staff, Order: 410}},
+		Nav: []web.Link{{Path: "/pleas", Text: "pleas.title", Roles: staff, Order: 410, Group: "work"}},
 		Routes: []gate.Route{
 			page("/o/{token}", d.page),
 			filter,

@@ -32,7 +32,8 @@ type sheet struct {
 	Doors  []door
 	More   int
 	Gone   int
-	Open   int // doors
+	All    int // doors
+	Open   int
 	Once   int // that were clean once, and nothing worse
 	Shut   int
 	Runs   bool // a check does
@@ -73,6 +74,7 @@ type door struct {
 	Accepted  time.Time // until when the risk is accepted
 	Checks    bool
 	Browsed   bool // the hole of September 2024
+	Unfolded  bool // from the start: the first, and what was just looked at
 }
 
 // A finding is one case in plain words.
@@ -129,6 +131,7 @@ func (d *desk) show(w http.ResponseWriter, r *http.Request, v *gate.Visit, c *ca
 	}
 	for i := range doors {
 		doors[i].Base, doors[i].Query, doors[i].Checks = s.Base, s.Query, s.Checks
+		doors[i].Unfolded = i == 0 || doors[i].Check != nil
 		s.Runs = s.Runs || doors[i].Runs
 		switch {
 		case doors[i].Open:
@@ -142,7 +145,7 @@ func (d *desk) show(w http.ResponseWriter, r *http.Request, v *gate.Visit, c *ca
 	if s.Past, err = d.past(ctx, c); err != nil {
 		return err
 	}
-	s.More = max(0, len(doors)-doorsShown)
+	s.All, s.More = len(doors), max(0, len(doors)-doorsShown)
 	s.Doors = doors[:len(doors)-s.More]
 	return d.site.Page(w, r, v, "owner", s, web.Show{Status: status})
 }

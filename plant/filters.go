@@ -24,6 +24,7 @@ import (
 type filtersPage struct {
 	Tab       string // render, check, compare
 	Platforms []platform
+	Known     *web.Listing // the platforms
 	Profiles  []acl.Profile
 	File      string // of the policy, if the configuration names one
 	FileWrong string
@@ -96,6 +97,27 @@ func (p *Plant) filters(w http.ResponseWriter, r *http.Request, v *gate.Visit) e
 	return p.showFilters(w, r, v, d, 0)
 }
 
+func platformTable() *web.Table {
+	return &web.Table{
+		Name: "platforms", Title: "filters.platforms", Path: "/filters", Key: "p", Sort: "platform", Empty: "filters.no_platform",
+		Columns: []web.Column{
+			{Name: "platform", Text: "filters.platform", Head: true, Sorts: true},
+			{Name: "name", Export: true},
+			{Name: "checked", Text: "filters.checked", Sorts: true, Long: true},
+			{Name: "authority", Text: "filters.authority", Sorts: true, Long: true},
+		},
+		Fields: []web.Field{web.Find()},
+	}
+}
+
+func platformRows(all []platform) []web.Row {
+	var rows []web.Row
+	for _, one := range all {
+		rows = append(rows, web.Row{ID: one.Name, Cells: []web.Cell{{Value: one.Title, Text: one.Title + " (" + one.Name + ")"}, {Value: one.Name}, {Value: one.Checked}, {Value: one.Authority}}})
+	}
+	return rows
+}
+
 func (p *Plant) showFilters(w http.ResponseWriter, r *http.Request, v *gate.Visit, d filtersPage, status int) error {
 	for _, one := range render.All {
 		checked := one.Proven
@@ -111,6 +133,11 @@ func (p *Plant) showFilters(w http.ResponseWriter, r *http.Request, v *gate.Visi
 		}
 	} else if d.Policy == "" && d.Tab == "render" {
 		d.Example = acl.Example(v.At)
+	}
+	var done bool
+	var err error
+	if d.Known, done, err = p.few(w, r, v, platformTable(), platformRows(d.Platforms)); err != nil || done {
+		return err
 	}
 	return p.site.Page(w, r, v, "filters", d, web.Show{Status: status})
 }

@@ -89,15 +89,14 @@ func (p *Plant) list(w http.ResponseWriter, r *http.Request, v *gate.Visit, t *w
 		if err != nil {
 			return func(yield func(web.Row, error) bool) { yield(web.Row{}, err) }
 		}
-		return web.Sorted(t, q, found)
+		return web.Few(t, found)(q)
 	}
-	if l, err = p.site.Listing(r, t, rows); err != nil {
-		return nil, false, err
-	}
-	if l.Format != "" {
-		return nil, true, p.site.Export(w, r, v, t, l.Query, rows)
-	}
-	return l, false, nil
+	return p.site.Part(w, r, v, t, rows)
+}
+
+// few reads one page of a table of these rows.
+func (p *Plant) few(w http.ResponseWriter, r *http.Request, v *gate.Visit, t *web.Table, rows []web.Row) (l *web.Listing, done bool, err error) {
+	return p.site.Part(w, r, v, t, web.Few(t, rows))
 }
 
 // orderProblem says why an order was not taken.

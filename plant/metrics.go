@@ -144,6 +144,7 @@ func groupsTable(by string, all tally.Group) *web.Table {
 			{Name: "fixed", Text: "metrics.fixed", Number: true, Sorts: true},
 			{Name: "half_life_days", Text: "metrics.half_life", Number: true, Sorts: true},
 		},
+		Fields: []web.Field{web.Find()},
 	}
 	for _, c := range all.Closed {
 		t.Columns = append(t.Columns, web.Column{Name: fmt.Sprintf("fixed_%.0fd", c.Day), Text: fmt.Sprintf("metrics.fixed_%.0fd", c.Day), Number: true, Sorts: true})

@@ -143,14 +143,14 @@ func (p *Plant) Close() {
 
 func (p *Plant) nav() []web.Link {
 	return []web.Link{
-		{Path: "/scans", Text: "scans.title", Roles: staff, Order: 500, Key: "s"},
-		{Path: "/scans/asked", Text: "asked.title", Roles: []access.Role{access.RoleConstituent}, Order: 500},
-		{Path: "/verification", Text: "verification.title", Roles: staff, Order: 520, Key: "v"},
-		{Path: "/sensors", Text: "sensors.title", Roles: staff, Order: 600, Key: "e"},
-		{Path: "/surges", Text: "surges.title", Roles: staff, Order: 620, Key: "u"},
-		{Path: "/metrics", Text: "metrics.title", Roles: access.Named, Order: 700, Key: "m"},
-		{Path: "/filters", Text: "filters.title", Roles: staff, Order: 800, Key: "f"},
-		{Path: "/settings", Text: "settings.title", Roles: staff, Order: 900, Key: ","},
+		{Path: "/scans", Text: "scans.title", Roles: staff, Order: 500, Key: "s", Group: "measure"},
+		{Path: "/scans/asked", Text: "asked.title", Roles: []access.Role{access.RoleConstituent}, Order: 500, Group: "measure"},
+		{Path: "/verification", Text: "verification.title", Roles: staff, Order: 520, Key: "v", Group: "measure"},
+		{Path: "/sensors", Text: "sensors.title", Roles: staff, Order: 600, Key: "e", Group: "measure"},
+		{Path: "/surges", Text: "surges.title", Roles: staff, Order: 620, Key: "u", Group: "measure"},
+		{Path: "/metrics", Text: "metrics.title", Roles: access.Named, Order: 700, Key: "m", Group: "measure"},
+		{Path: "/filters", Text: "filters.title", Roles: staff, Order: 800, Key: "f", Group: "protect"},
+		{Path: "/settings", Text: "settings.title", Roles: staff, Order: 900, Key: ",", Group: "house"},
 	}
 }
 

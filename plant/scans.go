@@ -77,9 +77,9 @@ func (p *Plant) showScans(w http.ResponseWriter, r *http.Request, v *gate.Visit,
 		return err
 	}
 	t := &web.Table{
-		Name: "scans", Title: "scans.title", Sort: "-started", Empty: "scans.none",
+		Name: "scans", Title: "scans.title", Path: "/scans", Sort: "-started", Empty: "scans.none",
 		Columns: []web.Column{
-			{Name: "run", Text: "scans.run", Head: true},
+			{Name: "run", Text: "scans.run", Head: true, Sorts: true},
 			{Name: "state", Text: "scans.state", Sorts: true},
 			{Name: "kind", Text: "scans.kind", Sorts: true},
 			{Name: "started", Text: "scans.started", Sorts: true},
@@ -91,6 +91,7 @@ func (p *Plant) showScans(w http.ResponseWriter, r *http.Request, v *gate.Visit,
 		},
 		Fields: []web.Field{
 			{Name: "state", Text: "scans.state", Kind: web.Many, Options: web.Choices("scans.state", states...)},
+			web.Find(),
 			{Name: "kind", Text: "scans.kind", Kind: web.Choice, Options: web.Choices("scans.kind", "scan", "verification")},
 		},
 	}
@@ -258,7 +259,7 @@ type askedPage struct {
 	Address, At, Within string
 	Mistake             string
 	Looked              bool
-	Made                []Contact
+	Made                *web.Listing
 }
 
 func (p *Plant) asked(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
@@ -283,16 +284,49 @@ func (p *Plant) asked(w http.ResponseWriter, r *http.Request, v *gate.Visit) err
 				return err
 			}
 			// Whoever has the address for a time sees what was sent to it then.
-			d.Made = slices.DeleteFunc(made, func(c Contact) bool { return !v.View.Sees(addr, c.NotBefore) })
-			if v.View.Tier != access.Operator {
-				for i := range d.Made {
-					d.Made[i].Vantage = ""
-				}
+			made = slices.DeleteFunc(made, func(c Contact) bool { return !v.View.Sees(addr, c.NotBefore) })
+			var done bool
+			if d.Made, done, err = p.few(w, r, v, madeTable(), madeRows(made, v)); err != nil || done {
+				return err
 			}
 			d.Looked = true
 		}
 	}
 	return p.site.Page(w, r, v, "asked", d, web.Show{Status: status})
+}
+
+func madeTable() *web.Table {
+	return &web.Table{
+		Name: "contacts", Title: "asked.list", Empty: "asked.none", Sort: "from",
+		Columns: []web.Column{
+			{Name: "from", Text: "asked.from", Sorts: true},
+			{Name: "to", Text: "asked.to", Sorts: true},
+			{Name: "target", Text: "asked.target", Head: true, Sorts: true},
+			{Name: "what", Text: "asked.what", Sorts: true},
+			{Name: "run", Text: "scans.run", Sorts: true},
+			{Name: "authorised_by", Text: "scans.authorised", Sorts: true, Long: true},
+			{Name: "contact", Text: "scans.contact", Sorts: true},
+		},
+		Fields: []web.Field{web.Find()},
+	}
+}
+
+// madeRows are contacts to the second: that is what a complaint names.
+func madeRows(made []Contact, v *gate.Visit) []web.Row {
+	var rows []web.Row
+	at := func(t time.Time) web.Cell {
+		return web.Cell{Value: t, Text: t.UTC().Format("2006-01-02 15:04:05") + " UTC"}
+	}
+	for i, c := range made {
+		run := web.Cell{Value: c.Run, Code: true}
+		if v.May(access.Change) {
+			run.Link = "/scans/" + c.Run
+		}
+		rows = append(rows, web.Row{ID: strconv.Itoa(i), Cells: []web.Cell{
+			at(c.NotBefore), at(c.NotAfter), {Value: c.Target, Code: true}, {Value: c.What}, run, {Value: c.AuthorisedBy}, {Value: c.Contact},
+		}})
+	}
+	return rows
 }
 
 // read reads the question.
@@ -331,9 +365,9 @@ func (p *Plant) exclusions(w http.ResponseWriter, r *http.Request, v *gate.Visit
 
 func (p *Plant) showExclusions(w http.ResponseWriter, r *http.Request, v *gate.Visit, d exclusionsPage, status int) error {
 	t := &web.Table{
-		Name: "exclusions", Title: "exclusions.title", Sort: "-at", Empty: "exclusions.none",
+		Name: "exclusions", Title: "exclusions.title", Path: "/scans/exclusions", Sort: "-at", Empty: "exclusions.none",
 		Columns: []web.Column{
-			{Name: "prefix", Text: "exclusions.prefix", Head: true},
+			{Name: "prefix", Text: "exclusions.prefix", Head: true, Sorts: true},
 			{Name: "at", Text: "exclusions.at", Sorts: true},
 			{Name: "who", Text: "exclusions.who", Sorts: true},
 			{Name: "reason", Text: "exclusions.reason", Long: true},
@@ -350,7 +384,7 @@ func (p *Plant) showExclusions(w http.ResponseWriter, r *http.Request, v *gate.V
 			if word := q.Get("holds"); word != "" && !holds(e.Prefix, word) {
 				continue
 			}
-			rows = append(rows, web.Row{ID: e.Prefix.String(), Cells: []web.Cell{{Value: e.Prefix.String(), Code: true}, {Value: e.At}, {Value: e.Who}, {Value: e.Reason}}})
+			rows = append(rows, web.Row{ID: e.Prefix.String(), Cells: []web.Cell{{Value: e.Prefix, Code: true}, {Value: e.At}, {Value: e.Who}, {Value: e.Reason}}})
 		}
 		return rows, err
 	})

@@ -78,6 +78,7 @@ func (p *Plant) sensorsPage(w http.ResponseWriter, r *http.Request, v *gate.Visi
 			{Name: "lost", Text: "sensors.lost", Number: true, Sorts: true},
 			{Name: "most", Text: "sensors.most", Long: true},
 		},
+		Fields: []web.Field{web.Find()},
 	}
 	var done bool
 	if d.Rows, done, err = p.list(w, r, v, t, func(web.Query) ([]web.Row, error) {
@@ -146,17 +147,10 @@ type sensorPage struct {
 	Hours   int
 	Choices []int
 	Chart   chart
-	Classes []classRow
-	Top     []counted // for the operator alone
+	Classes *web.Listing
+	Top     *web.Listing // for the operator alone
 	Visits  *web.Listing
 	More    bool
-}
-
-// A classRow is one class at one sensor in the time that is shown.
-type classRow struct {
-	Class exposure.Class
-	Kind  string
-	cell
 }
 
 const (
@@ -177,6 +171,7 @@ func (p *Plant) sensor(w http.ResponseWriter, r *http.Request, v *gate.Visit) er
 		d.Hours = n
 	}
 	from := v.At.Add(-time.Duration(d.Hours) * time.Hour)
+	var classes, top []web.Row
 	if ready {
 		s := c.Sensors[name]
 		if s == nil {
@@ -187,18 +182,52 @@ func (p *Plant) sensor(w http.ResponseWriter, r *http.Request, v *gate.Visit) er
 		total := s.sum(from.Truncate(time.Hour), v.At)
 		for _, class := range exposure.Classes {
 			if one := total.Classes[class]; one != nil {
-				d.Classes = append(d.Classes, classRow{class, kindOf(class), *one})
+				classes = append(classes, web.Row{ID: string(class), Cells: []web.Cell{
+					{Value: string(class)}, {Value: one.Packets}, {Value: one.Told}, {Value: one.Listed}, {Value: int64(one.Networks)}, //nolint:gosec // networks are fewer than 2^63
+				}})
 			}
 		}
 		if v.May(access.Administer) {
-			d.Top = most(total.Top, 20)
+			for _, one := range most(total.Top, 20) {
+				top = append(top, web.Row{ID: one.Name, Cells: []web.Cell{{Value: one.Name, Code: true}, {Value: one.N}}})
+			}
 		}
 	}
 	var done bool
+	if d.Classes, done, err = p.few(w, r, v, classTable(), classes); err != nil || done {
+		return err
+	}
+	if v.May(access.Administer) {
+		if d.Top, done, err = p.few(w, r, v, topTable(), top); err != nil || done {
+			return err
+		}
+	}
 	if d.Visits, done, err = p.list(w, r, v, visitsTable(), func(q web.Query) ([]web.Row, error) { return p.visitRows(r.Context(), v, q, name, from, &d.More) }); err != nil || done {
 		return err
 	}
 	return p.site.Page(w, r, v, "sensor", d)
+}
+
+func classTable() *web.Table {
+	return &web.Table{
+		Name: "classes", Title: "sensor.classes", Key: "c", Sort: "-packets", Empty: "sensor.no_visits",
+		Columns: []web.Column{
+			{Name: "class", Text: "sensor.class", Head: true, Sorts: true},
+			{Name: "packets", Text: "sensors.packets", Number: true, Sorts: true},
+			{Name: "told", Text: "sensors.told", Number: true, Sorts: true},
+			{Name: "listed", Text: "sensors.listed", Number: true, Sorts: true},
+			{Name: "networks", Text: "sensor.networks", Number: true, Sorts: true},
+		},
+		Fields: []web.Field{web.Find()},
+	}
+}
+
+func topTable() *web.Table {
+	return &web.Table{
+		Name: "top", Title: "sensor.top", Key: "t", Sort: "-packets", Empty: "sensor.no_visits",
+		Columns: []web.Column{{Name: "src", Text: "sensor.src", Head: true, Sorts: true}, {Name: "packets", Text: "sensors.packets", Number: true, Sorts: true}},
+		Fields:  []web.Field{web.Find()},
+	}
 }
 
 func visitsTable() *web.Table {
@@ -210,7 +239,7 @@ func visitsTable() *web.Table {
 			{Name: "class", Text: "sensor.class", Sorts: true},
 			{Name: "severity", Text: "sensor.severity", Sorts: true},
 			{Name: "count", Text: "sensor.count", Number: true, Sorts: true},
-			{Name: "why", Text: "sensor.why"},
+			{Name: "why", Text: "sensor.why", Sorts: true},
 			{Name: "evidence", Text: "sensor.evidence", Long: true},
 			{Name: "what", Text: "sensor.what", Long: true},
 			{Name: "where", Text: "sensor.where", Sorts: true},
@@ -218,6 +247,7 @@ func visitsTable() *web.Table {
 		Fields: []web.Field{
 			{Name: "class", Text: "sensor.class", Kind: web.Many, Options: web.Choices("", exposure.Classes...)},
 			{Name: "src", Text: "sensor.src", Kind: web.Words, Hint: "198.51.100.0/24"},
+			web.Find(),
 		},
 	}
 }
@@ -253,11 +283,11 @@ func comesFrom(a netip.Addr, word string) bool {
 }
 
 func visitRow(v *exposure.Visit) web.Row {
-	src := web.Cell{Value: v.Addr.String(), Code: true}
+	src := web.Cell{Value: v.Addr, Code: true}
 	if v.Spoofable {
 		src.Text = v.Addr.String() + " ?" // anybody can write it there
 	}
-	severity := web.Cell{Value: string(v.Severity)}
+	severity := web.Cell{Value: v.Severity}
 	if v.Severity != "" {
 		severity.Key, severity.Badge = "severity."+string(v.Severity), string(v.Severity)
 	}

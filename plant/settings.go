@@ -22,11 +22,11 @@ import (
 type settingsPage struct {
 	File   string
 	Values *web.Listing
-	Set    int // values that the file says
-	Jobs   []Job
+	Set    int          // values that the file says
+	Jobs   *web.Listing // each row is of a Job
 	Alerts []exposure.Alert
-	Checks []Check
-	Files  []dataFile
+	Checks *web.Listing
+	Files  *web.Listing
 	Bytes  int64
 	Data   string
 	Asked  string // the job that was just ordered
@@ -56,7 +56,7 @@ func (p *Plant) settings(w http.ResponseWriter, r *http.Request, v *gate.Visit) 
 	t := &web.Table{
 		Name: "settings", Title: "settings.values", Empty: "settings.none", Limit: 25,
 		Columns: []web.Column{
-			{Name: "key", Text: "settings.key", Head: true, Sorts: true}, {Name: "value", Text: "settings.value", Long: true}, {Name: "line", Text: "settings.line", Sorts: true},
+			{Name: "key", Text: "settings.key", Head: true, Sorts: true}, {Name: "value", Text: "settings.value", Long: true, Sorts: true}, {Name: "line", Text: "settings.line", Sorts: true},
 		},
 		Fields: []web.Field{{Name: "key", Text: "settings.key", Kind: web.Words, Hint: "schedule"}, {Name: "set", Text: "settings.set", Kind: web.Flag}},
 	}
@@ -83,10 +83,8 @@ func (p *Plant) settings(w http.ResponseWriter, r *http.Request, v *gate.Visit) 
 		return err
 	}
 	d.Values = l
-	if p.Jobs != nil {
-		if d.Jobs, err = p.Jobs(r.Context()); err != nil {
-			return err
-		}
+	if d.Jobs, done, err = p.jobs(w, r, v); err != nil || done {
+		return err
 	}
 	if d.Alerts, err = p.Store.Alerts(r.Context(), v.View, v.At.Add(-alertsOf)); err != nil {
 		return err
@@ -96,8 +94,90 @@ func (p *Plant) settings(w http.ResponseWriter, r *http.Request, v *gate.Visit) 
 	if err != nil {
 		return err
 	}
-	d.Checks, d.Files, d.Bytes, d.At, d.Ready = h.checks, h.files, h.bytes, at, ready
+	d.Bytes, d.At, d.Ready = h.bytes, at, ready
+	if d.Checks, done, err = p.few(w, r, v, checkTable(), checkRows(h.checks)); err != nil || done {
+		return err
+	}
+	if d.Files, done, err = p.few(w, r, v, fileTable(), fileRows(h.files)); err != nil || done {
+		return err
+	}
 	return p.site.Page(w, r, v, "settings", d)
+}
+
+// jobs reads the table of jobs.
+func (p *Plant) jobs(w http.ResponseWriter, r *http.Request, v *gate.Visit) (l *web.Listing, done bool, err error) {
+	t := &web.Table{
+		Name: "jobs", Title: "settings.jobs", Key: "j", Empty: "settings.no_jobs",
+		Columns: []web.Column{
+			{Name: "job", Text: "settings.job", Head: true, Sorts: true},
+			{Name: "plan", Text: "settings.plan", Sorts: true},
+			{Name: "next", Text: "settings.next", Sorts: true},
+			{Name: "state", Text: "settings.state", Sorts: true},
+			{Name: "last", Text: "settings.last", Sorts: true},
+			{Name: "result", Text: "settings.result", Sorts: true, Long: true},
+		},
+		Fields: []web.Field{web.Find()},
+	}
+	if v.May(access.Administer) {
+		t.Acts = "settings.run"
+	}
+	var all []Job
+	if p.Jobs != nil {
+		if all, err = p.Jobs(r.Context()); err != nil {
+			return nil, false, err
+		}
+	}
+	var rows []web.Row
+	for _, j := range all {
+		rows = append(rows, web.Row{ID: j.Kind, Of: j, Cells: []web.Cell{
+			{Value: j.Kind}, {Value: strings.TrimSpace(j.Cron + " " + j.Zone)}, {Value: j.Next}, {Value: string(j.State)}, {Value: j.Ended}, {Value: j.Note},
+		}})
+	}
+	return p.few(w, r, v, t, rows)
+}
+
+func checkTable() *web.Table {
+	return &web.Table{
+		Name: "doctor", Title: "settings.doctor", Key: "d", Empty: "settings.no_checks",
+		Columns: []web.Column{
+			{Name: "check", Text: "settings.check", Head: true, Sorts: true},
+			{Name: "state", Text: "settings.state", Sorts: true},
+			{Name: "detail", Text: "settings.detail", Long: true},
+		},
+		Fields: []web.Field{web.Find()},
+	}
+}
+
+func checkRows(all []Check) []web.Row {
+	var rows []web.Row
+	for i, c := range all {
+		badge := map[string]string{"ok": "proven", "warning": "medium"}[c.Result]
+		if badge == "" {
+			badge = "critical"
+		}
+		rows = append(rows, web.Row{ID: strconv.Itoa(i), Cells: []web.Cell{{Value: c.Name}, {Value: c.Result, Key: "settings.result." + c.Result, Badge: badge}, {Value: c.Detail}}})
+	}
+	return rows
+}
+
+func fileTable() *web.Table {
+	return &web.Table{
+		Name: "disk", Title: "settings.files", Key: "f", Sort: "-bytes", Empty: "settings.no_files",
+		Columns: []web.Column{
+			{Name: "file", Text: "settings.file", Head: true, Sorts: true},
+			{Name: "bytes", Text: "settings.size", Number: true, Sorts: true},
+			{Name: "changed", Text: "settings.changed", Sorts: true},
+		},
+		Fields: []web.Field{web.Find()},
+	}
+}
+
+func fileRows(all []dataFile) []web.Row {
+	var rows []web.Row
+	for _, f := range all {
+		rows = append(rows, web.Row{ID: f.Name, Cells: []web.Cell{{Value: f.Name, Code: true}, {Value: f.Bytes, Text: f.MB()}, {Value: f.Changed}}})
+	}
+	return rows
 }
 
 // faresAge is how old what is told of disk and databases may be.
@@ -326,12 +406,12 @@ func (p *Plant) showKeys(w http.ResponseWriter, r *http.Request, v *gate.Visit, 
 	t := &web.Table{
 		Name: "keys", Title: "apikeys.title", Sort: "-created", Empty: "apikeys.none",
 		Columns: []web.Column{
-			{Name: "id", Text: "apikeys.id", Head: true},
+			{Name: "id", Text: "apikeys.id", Head: true, Sorts: true},
 			{Name: "label", Text: "apikeys.label", Sorts: true, Long: true},
 			{Name: "kind", Text: "apikeys.kind", Sorts: true},
 			{Name: "role", Text: "accounts.role", Sorts: true},
 			{Name: "constituent", Text: "accounts.constituent", Sorts: true},
-			{Name: "scopes", Text: "apikeys.scopes"},
+			{Name: "scopes", Text: "apikeys.scopes", Sorts: true},
 			{Name: "state", Text: "accounts.state", Sorts: true},
 			{Name: "expires", Text: "apikeys.expires", Sorts: true},
 			{Name: "used", Text: "apikeys.used", Sorts: true},

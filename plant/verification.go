@@ -200,7 +200,7 @@ var whys = []string{"clean", "claimed", "silent", "reported", "old"}
 
 func (p *Plant) waitingTable(v *gate.Visit) *web.Table {
 	t := &web.Table{
-		Name: "waiting", Title: "verification.waiting", Sort: "from", Empty: "verification.none",
+		Name: "waiting", Title: "verification.waiting", Path: "/verification", Sort: "from", Empty: "verification.none",
 		Columns: []web.Column{
 			{Name: "case", Text: "verification.case", Head: true, Sorts: true},
 			{Name: "severity", Text: "verification.severity", Sorts: true},
@@ -245,7 +245,7 @@ func (p *Plant) waitingRows(ctx context.Context, v *gate.Visit, q web.Query, d *
 		}
 		rows = append(rows, web.Row{ID: c.Case(), Cells: []web.Cell{
 			{Value: c.Case(), Link: "/cases/" + c.Case(), Code: true},
-			{Value: string(c.Severity), Key: "severity." + string(c.Severity), Badge: string(c.Severity)},
+			{Value: c.Severity, Key: "severity." + string(c.Severity), Badge: string(c.Severity)},
 			{Value: verify.DoorOf(c.Key).String(), Link: "/hosts/" + c.Addr.String(), Code: true},
 			{Value: c.Rule},
 			{Value: c.Why, Key: "verification.why." + c.Why},
@@ -258,16 +258,17 @@ func (p *Plant) waitingRows(ctx context.Context, v *gate.Visit, q web.Query, d *
 
 func resultsTable() *web.Table {
 	return &web.Table{
-		Name: "results", Title: "verification.results", Key: "r", Sort: "-at", Empty: "verification.no_results", Limit: 25,
+		Name: "results", Title: "verification.results", Path: "/verification", Key: "r", Sort: "-at", Empty: "verification.no_results", Limit: 25,
 		Columns: []web.Column{
 			{Name: "at", Text: "verification.time", Sorts: true},
-			{Name: "case", Text: "verification.case", Head: true},
+			{Name: "case", Text: "verification.case", Head: true, Sorts: true},
 			{Name: "door", Text: "verification.at", Sorts: true},
 			{Name: "before", Text: "verification.before", Sorts: true},
 			{Name: "after", Text: "verification.after", Sorts: true},
 			{Name: "evidence", Text: "verification.evidence", Long: true},
 			{Name: "actor", Text: "verification.actor", Sorts: true, Long: true},
 		},
+		Fields: []web.Field{web.Find()},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"ippwatch/access"
@@ -14,9 +15,22 @@ type AuditFilter struct {
 	Since, Before time.Time
 	Who, What     string // exactly
 	Text          string // is in the detail
-	After         int64  // go on behind this entry, towards the past
-	Size          int    // 0: all
+	Order         AuditOrder
+	Up            bool  // from the oldest, from A to Z
+	After         int64 // go on behind this entry, in the order
+	Size          int   // 0: all
 }
+
+// An AuditOrder is what the audit log is ordered by. What is alike in it is
+// ordered by time, in the same direction.
+type AuditOrder string
+
+// Orders of the audit log; each has an index.
+const (
+	AuditByTime AuditOrder = ""
+	AuditByWho  AuditOrder = "who"
+	AuditByWhat AuditOrder = "what"
+)
 
 // A Noted action has its place in the audit log.
 type Noted struct {
@@ -27,7 +41,8 @@ type Noted struct {
 // auditPage is how many entries are read at once.
 const auditPage = 500
 
-// AuditLog returns what was done, the newest first; nothing to a view that may not
+// AuditLog returns what was done, the newest first unless the filter has another
+// order; nothing to a view that may not
 // read it. It ends at the first error.
 func (s *Store) AuditLog(ctx context.Context, v access.View, f AuditFilter) iter.Seq2[Noted, error] {
 	return func(yield func(Noted, error) bool) {
@@ -50,7 +65,7 @@ func (s *Store) AuditLog(ctx context.Context, v access.View, f AuditFilter) iter
 		}
 		left := f.Size
 		for after := f.After; ; {
-			rows, err := s.auditRows(ctx, where, after)
+			rows, err := s.auditRows(ctx, where, f, after)
 			if err != nil {
 				yield(Noted{}, fmt.Errorf("read audit log: %w", explain(err)))
 				return
@@ -71,15 +86,42 @@ func (s *Store) AuditLog(ctx context.Context, v access.View, f AuditFilter) iter
 	}
 }
 
-func (s *Store) auditRows(ctx context.Context, where term, after int64) ([]Noted, error) {
+// page is the query for one page of the log.
+func (f AuditFilter) page(where term, after int64) (term, error) {
+	columns, behind := "seq", "seq"
+	switch f.Order {
+	case AuditByTime:
+	case AuditByWho, AuditByWhat:
+		columns = string(f.Order) + ", seq"
+		behind = fmt.Sprintf("(%s, seq)", f.Order)
+	default:
+		return term{}, fmt.Errorf("order %q: there is none", f.Order)
+	}
+	than, way := "<", " DESC"
+	if f.Up {
+		than, way = ">", ""
+	}
 	if after > 0 {
-		where = both(where, term{"seq < ?", []any{after}})
+		if f.Order == AuditByTime {
+			where = both(where, term{"seq " + than + " ?", []any{after}})
+		} else {
+			where = both(where, term{fmt.Sprintf("%s %s ((SELECT %s FROM audit WHERE seq = ?), ?)", behind, than, f.Order), []any{after, after}})
+		}
 	}
 	q := "SELECT seq, at, who, what, detail FROM audit"
 	if where.text != "" {
 		q += " WHERE " + where.text
 	}
-	rows, err := s.reads.QueryContext(ctx, q+fmt.Sprintf(" ORDER BY seq DESC LIMIT %d", auditPage), where.args...)
+	q += " ORDER BY " + strings.ReplaceAll(columns, ",", way+",") + way
+	return term{q + fmt.Sprintf(" LIMIT %d", auditPage), where.args}, nil
+}
+
+func (s *Store) auditRows(ctx context.Context, where term, f AuditFilter, after int64) ([]Noted, error) {
+	q, err := f.page(where, after)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.reads.QueryContext(ctx, q.text, q.args...)
 	if err != nil {
 		return nil, err
 	}

@@ -25,3 +25,9 @@ func (s *Site) Block(r *http.Request, v *gate.Visit, name, block string, data an
 func (s *Site) Text(r *http.Request, v *gate.Visit, key string, args ...any) string {
 	return s.books[s.Language(r, v)].text(key, args...)
 }
+
+// Has reports whether there is a text of the key in the language of the visitor.
+func (s *Site) Has(r *http.Request, v *gate.Visit, key string) bool {
+	_, ok := s.books[s.Language(r, v)].texts[key]
+	return ok
+}

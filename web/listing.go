@@ -6,6 +6,7 @@ import (
 	"iter"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -50,7 +51,7 @@ func (s *Site) Listing(r *http.Request, t *Table, rows Rows) (*Listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listing{Table: t, Query: q, Total: -1, path: r.URL.EscapedPath(), all: r.URL.Query()}
+	l := &Listing{Table: t, Query: q, Total: -1, path: cmp.Or(t.Path, r.URL.EscapedPath()), all: r.URL.Query()}
 	if q.Format != "" {
 		return l, nil
 	}
@@ -101,9 +102,28 @@ func Sorted(t *Table, q Query, rows []Row) iter.Seq2[Row, error] {
 	}
 }
 
+// A ranked value has an order of its own, the greatest first: exposure.Severity.
+type ranked interface{ Rank() int }
+
 // compareValues orders what cells have.
 func compareValues(a, b any) int {
 	switch a := a.(type) {
+	case ranked:
+		if b, ok := b.(ranked); ok {
+			return cmp.Compare(b.Rank(), a.Rank())
+		}
+	case netip.Addr:
+		if b, ok := b.(netip.Addr); ok {
+			return a.Compare(b)
+		}
+	case netip.AddrPort:
+		if b, ok := b.(netip.AddrPort); ok {
+			return a.Compare(b)
+		}
+	case netip.Prefix:
+		if b, ok := b.(netip.Prefix); ok {
+			return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+		}
 	case time.Time:
 		if b, ok := b.(time.Time); ok {
 			return a.Compare(b)

@@ -31,11 +31,17 @@ type Table struct {
 	// Actions are what may be done with chosen rows, which are sent to Post.
 	Actions []Action
 	Post    string
+	// Acts is the key of what stands above buttons of each row, where the page
+	// writes its rows itself.
+	Acts string
 	// Count counts all rows that the query takes, or so many that it is enough:
 	// then more. Nil: the page does not say how many there are.
 	Count func(q Query) (n int64, more bool, err error)
 	// Limit is how many rows a page has unless the visitor says otherwise; 0: 50.
 	Limit int
+	// Path is that of the page, where it is shown in answer to a form that was sent
+	// elsewhere.
+	Path string
 }
 
 // A Column is one of a table.
@@ -103,6 +109,7 @@ type Row struct {
 	ID    string // for choosing it; and where the next page begins
 	After string // where the next page begins, if that is not the ID
 	Cells []Cell // one for each column
+	Of    any    // what it is of, for a page that writes its rows itself
 }
 
 // A Cell is what stands in a row. Strings may be a stranger's.

@@ -141,7 +141,7 @@ func toyShop(t *testing.T, rows func(t *Table) Rows) (*gate.Gate, *store.Store) 
 			"pages/toyboxes.html": {Data: []byte(`{{define "content"}}<h1>{{.T "toys.title"}}</h1>{{range .Data}}{{template "table" ($.Table .)}}{{end}}{{end}}`)},
 			"texts/en.yaml":       {Data: []byte(texts)}, "texts/de.yaml": {Data: []byte(texts)},
 		},
-		Nav: []Link{{Path: "/toys", Text: "toys.title", Roles: access.Roles, Order: 1, Key: "y"}},
+		Nav: []Link{{Path: "/toys", Group: "work", Text: "toys.title", Roles: access.Roles, Order: 1, Key: "y"}},
 		Routes: []gate.Route{
 			{Method: "GET", Pattern: "/toys", Kind: gate.Page, Roles: access.Roles, Serve: func(w http.ResponseWriter, r *http.Request, v *gate.Visit) error {
 				table := toys()

@@ -51,7 +51,8 @@ type Link struct {
 	Path  string
 	Text  string // key of the catalogue
 	Roles []access.Role
-	Order int // small ones first
+	Order int    // small ones first
+	Group string // one of groups
 	// Key is the letter that goes there after "g"; empty: none.
 	Key string
 }
@@ -119,6 +120,9 @@ func (s *Site) Close() error {
 	if err := s.checkKeys(); err != nil {
 		return err
 	}
+	if err := s.checkGroups(); err != nil {
+		return err
+	}
 	base := template.New("").Option("missingkey=error").Funcs(template.FuncMap{"int64": func(n int) int64 { return int64(n) }})
 	var pages []string
 	from := make(map[string]fs.FS)
@@ -172,6 +176,21 @@ func (s *Site) checkKeys() error {
 	return nil
 }
 
+// groups are the parts of the navigation, in their order: the daily work, what is
+// measured, what protects, what everybody may see, and the house itself. Their
+// texts are nav.GROUP.
+var groups = []string{"work", "measure", "protect", "public", "house"}
+
+// checkGroups complains about a link that is in none of them.
+func (s *Site) checkGroups() error {
+	for _, l := range s.nav {
+		if !slices.Contains(groups, l.Group) {
+			return fmt.Errorf("navigation: %s is in the group %q: want one of %s", l.Path, l.Group, strings.Join(groups, ", "))
+		}
+	}
+	return nil
+}
+
 // A Sheet is what a template gets as its dot.
 type Sheet struct {
 	site *Site
@@ -195,6 +214,38 @@ type Sheet struct {
 type Item struct {
 	Path, Text, Key string
 	Here            bool
+	group           string
+}
+
+// A Menu is a group of the navigation as one visitor sees it.
+type Menu struct {
+	Text  string
+	Items []Item
+	Open  bool // from the start: the page is there, or it is the first
+}
+
+// fewItems are so few that they stand in one list.
+const fewItems = 7
+
+// Menus are the groups of the navigation; one without a name when that is enough.
+func (s *Sheet) Menus() []Menu {
+	if len(s.Nav) <= fewItems {
+		return []Menu{{Items: s.Nav, Open: true}}
+	}
+	var all []Menu
+	for _, group := range groups {
+		m := Menu{Text: s.T("nav." + group), Open: len(all) == 0}
+		for _, i := range s.Nav {
+			if i.group == group {
+				m.Items = append(m.Items, i)
+				m.Open = m.Open || i.Here
+			}
+		}
+		if len(m.Items) > 0 {
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // A Show says how a page is shown.
@@ -247,7 +298,7 @@ func (s *Site) sheet(r *http.Request, v *gate.Visit, name string, data any) *She
 	for _, l := range s.nav {
 		if slices.Contains(l.Roles, v.Role) {
 			here := r.URL.Path == l.Path || l.Path != "/" && strings.HasPrefix(r.URL.Path, strings.TrimSuffix(l.Path, "/")+"/")
-			sh.Nav = append(sh.Nav, Item{Path: l.Path, Text: sh.T(l.Text), Key: l.Key, Here: here})
+			sh.Nav = append(sh.Nav, Item{Path: l.Path, Text: sh.T(l.Text), Key: l.Key, Here: here, group: l.Group})
 		}
 	}
 	return sh

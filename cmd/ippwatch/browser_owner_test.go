@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,9 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
+	"ippwatch/access"
 	"ippwatch/exposure"
+	"ippwatch/store"
 )
 
 // TestBrowserOwner is what the owner of a shop does with the mail on a phone and
@@ -140,4 +143,45 @@ func (p *tab) onPaper(on bool) {
 		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media})
 		return err
 	}))
+}
+
+// TestBrowserOwnerOfMany is the page of somebody with two dozen open hosts: what
+// is first is the list of them, one is unfolded, and each has its button.
+func TestBrowserOwnerOfMany(t *testing.T) {
+	chromium(t)
+	c := newTown(t)
+	morningWork(t, c)
+	l := store.Link{Contact: "mail:abuse@customer-a.example", Constituent: "customer-a", Role: "abuse", Expires: c.now.Add(time.Hour)}
+	for e, err := range c.h.store.Exposures(t.Context(), access.CLI(c.now), store.Filter{Prefix: netip.MustParsePrefix("198.51.100.96/27")}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Places = append(l.Places, store.Place{Key: e.Key, Nearest: "customer-a"})
+	}
+	_, token, err := c.h.store.AddLink(t.Context(), l, "outreach", c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := openBrowser(t, c)
+	for _, width := range []int64{390, 1440} {
+		b.tab("owner-many", width, width == 1440, func(p *tab) {
+			p.open("/o/" + token)
+			p.reads("#glance", fmt.Sprintf("%d open, of %d addresses", len(l.Places), len(l.Places)))
+			if n := evaluate[int](p, "document.querySelectorAll('.device[open]').length"); n != 1 {
+				t.Errorf("%d hosts are unfolded, want the first alone", n)
+			}
+			if tall := evaluate[int](p, "Math.round(document.querySelectorAll('.door')[5].getBoundingClientRect().height)"); tall > 260 {
+				t.Errorf("a folded host is %d pixels tall", tall)
+			}
+			if shown := evaluate[bool](p, "[...document.querySelectorAll('.door')].every((d) => [...d.querySelectorAll('form[action$=\"/check\"] button')].filter((b) => b.checkVisibility()).length === 1)"); !shown && evaluate[bool](p, "document.querySelector('.quick') !== null") {
+				t.Error("a host has no button to look again, or two")
+			}
+			p.fits("folded")
+			// A link of the list unfolds what it leads to, without a script.
+			p.do(chromedp.Click(chromedp.CSS(".glance summary")))
+			p.do(chromedp.Click(chromedp.CSS(".glance li:nth-child(4) a")))
+			p.waits("document.querySelectorAll('.device')[3].open")
+			p.fits("jumped")
+		})
+	}
 }

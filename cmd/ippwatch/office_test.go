@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ippwatch/access"
+	"ippwatch/config"
 	"ippwatch/exposure"
 	"ippwatch/gate"
 	"ippwatch/store"
@@ -155,7 +156,9 @@ func TestOfficeBulk(t *testing.T) {
 	// A verdict that was there before comes back with its reason.
 	e := c.cases["customer-a"]
 	do(url.Values{"action": {"dismiss"}, "row": {e.Case()}, "reason": {"our honeypot"}})
-	undo(do(url.Values{"action": {"withdraw"}, "row": {e.Case()}, "reason": {"a mistake"}}))
+	done = do(url.Values{"action": {"withdraw"}, "row": {e.Case()}, "reason": {"a mistake"}})
+	c.serve(config.Default().Web) // and when the daemon began anew meanwhile
+	undo(done)
 	if e, err := c.h.store.Exposure(t.Context(), access.CLI(c.now), e.Key); err != nil || e.Ruling != exposure.FalsePositive || !strings.Contains(e.RuledWhy, "our honeypot") {
 		t.Errorf("the verdict is %s %q, %v", e.Ruling, e.RuledWhy, err)
 	}

@@ -146,15 +146,23 @@ constituents:
 			t.Fatal(err)
 		}
 	}
-	s := &street{now: func() time.Time { return c.now }, config: config.Default(), data: dir}
-	s.config.Web = site
-	s.config.Web.Rate = 0 // the tests ask much from one place
-	if c.gate, err = s.newSite(c.h, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.plant.Close)
+	c.serve(site)
 	c.addKeys()
 	return c
+}
+
+// serve makes the site over the town; once more, it knows what a daemon knows
+// after its restart.
+func (c *town) serve(site gate.Config) {
+	c.t.Helper()
+	s := &street{now: func() time.Time { return c.now }, config: config.Default(), data: c.dir}
+	s.config.Web = site
+	s.config.Web.Rate = 0 // the tests ask much from one place
+	var err error
+	if c.gate, err = s.newSite(c.h, slog.New(slog.DiscardHandler)); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(s.plant.Close)
 }
 
 // login returns the cookie of a new session and a CSRF token of it.

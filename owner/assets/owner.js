@@ -5,7 +5,7 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.addEventListener("click", () => window.print());
 }
 addEventListener("beforeprint", () => {
-  for (const part of document.querySelectorAll(".more:not(.ask)")) {
+  for (const part of document.querySelectorAll(".device, .more:not(.ask)")) {
     part.open = true;
   }
 });

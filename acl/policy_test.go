@@ -45,8 +45,8 @@ func TestExampleIsAPolicy(t *testing.T) {
 	}
 	// The keys in the example are all that there are.
 	for _, k := range (&policyFile{}).keys() {
-		if k.name != "one_family" && !strings.Contains(example, "\n"+k.name+":") {
-			t.Errorf("the example lacks %s", k.name)
+		if k.Name != "one_family" && !strings.Contains(example, "\n"+k.Name+":") {
+			t.Errorf("the example lacks %s", k.Name)
 		}
 	}
 }
@@ -55,7 +55,7 @@ func TestBadPolicies(t *testing.T) {
 	exception := "exceptions:\n  - to: [198.51.100.16/28]\n    kind: print-server\n    owner: a\n    ticket: T-1\n    expires: 2027-01-01\n"
 	for _, c := range []struct{ name, text, want string }{
 		{"nothing", "", "p.yaml:1:1: the policy is empty"},
-		{"a list", "- a\n", "p.yaml:1:1: want keys and values, such as profile: edge, not a list"},
+		{"a list", "- a\n", "p.yaml:1:1: the policy: want keys and values, such as name: ..., not a list"},
 		{"no UTF-8", "name: \xff\n", "p.yaml:1:1: the text is not UTF-8"},
 		{"broken YAML", head + "legs: [\n", "p.yaml:7:7:"},
 		{"a key that is not there", head + "port: 631\n", `p.yaml:7:1: unknown key "port": did you mean ports?`},

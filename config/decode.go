@@ -1,34 +1,21 @@
 package config
 
 import (
-	"cmp"
 	"encoding"
-	"errors"
-	"fmt"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+
+	"ippwatch/strict"
 )
 
-// Limits on a file. The parser takes time that grows with the square of open
-// brackets, and of dashes on one line.
-const (
-	maxFile     = 1 << 20
-	maxBrackets = 2000
-	maxOpen     = 20
-	maxDashes   = 100
-	maxKeys     = 5000
-	maxErrors   = 20
-)
+// maxFile bounds a file, and each text in it.
+const maxFile = 1 << 20
 
 // A checker is a section that knows what cannot be. Its keys are relative to the
 // section, as in "jobs.scan.cron"; the complaint names the line of the key.
@@ -40,142 +27,34 @@ type checker interface {
 // defaults. Fields have yaml tags; those with the tag config:"path" are paths,
 // relative to the directory of the file. It is what [Parse] uses.
 func Decode(name string, text []byte, into any) error {
-	d := decoder{name: name, dir: filepath.Dir(name), at: make(map[string]place)}
+	d := newDecoder(name)
 	root := reflect.ValueOf(into).Elem()
-	if node := d.parse(strings.TrimPrefix(string(text), "\ufeff")); node != nil {
-		d.value(node, root, "", false)
-	}
-	if len(d.errs) == 0 {
+	d.read(text, root)
+	if d.Mistakes() == 0 {
 		d.check(root, "")
 	}
-	return d.err()
+	return d.Err()
 }
-
-type place struct{ line, column int }
 
 // A decoder is a file while it is read.
 type decoder struct {
-	name, dir string
-	errs      []complaint
-	more      bool             // than maxErrors
-	at        map[string]place // of each key that the file has
+	strict.File
+	dir string
+	at  map[string]strict.Place // of each key that the file has
 }
 
-// A complaint is a mistake and its place, both counted from 1.
-type complaint struct {
-	place
-	err error
+func newDecoder(name string) *decoder {
+	return &decoder{File: strict.File{Name: name}, dir: filepath.Dir(name), at: make(map[string]strict.Place)}
 }
 
-func (d *decoder) complain(p place, format string, args ...any) {
-	if d.more = d.more || len(d.errs) == maxErrors; !d.more {
-		d.errs = append(d.errs, complaint{p, fmt.Errorf(format, args...)})
+func (d *decoder) read(text []byte, v reflect.Value) {
+	if root := d.YAML(text, maxFile); root != nil {
+		d.value(root, v, "", false)
 	}
-}
-
-func (d *decoder) node(n ast.Node, format string, args ...any) {
-	d.complain(placeOf(n), format, args...)
-}
-
-func placeOf(n ast.Node) place {
-	for {
-		m, ok := n.(*ast.MappingNode)
-		if !ok || len(m.Values) == 0 {
-			break
-		}
-		n = m.Values[0].Key // the token of a mapping is its first colon
-	}
-	p := n.GetToken().Position
-	return place{p.Line, p.Column}
-}
-
-// err returns the complaints in the order of the file, a line each, or nil.
-func (d *decoder) err() error {
-	slices.SortStableFunc(d.errs, func(a, b complaint) int {
-		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
-	})
-	var all []error
-	for _, c := range d.errs {
-		all = append(all, fmt.Errorf("%s:%d:%d: %w", d.name, c.line, c.column, c.err))
-	}
-	if d.more {
-		all = append(all, errors.New("and more of the kind"))
-	}
-	return errors.Join(all...)
-}
-
-// parse returns the node of the one document, or nil: an empty file is right.
-func (d *decoder) parse(text string) ast.Node {
-	if line, err := readable(text); err != nil {
-		d.complain(place{line, 1}, "%w", err)
-		return nil
-	}
-	parsed, err := parser.ParseBytes([]byte(text), 0)
-	if bad, ok := errors.AsType[yaml.Error](err); ok && bad.GetToken() != nil {
-		p := bad.GetToken().Position
-		message, _, _ := strings.Cut(bad.GetMessage(), "\n")
-		d.complain(place{p.Line, p.Column}, "%s", message)
-		return nil
-	} else if err != nil {
-		message, _, _ := strings.Cut(err.Error(), "\n")
-		d.complain(place{1, 1}, "%s", message)
-		return nil
-	}
-	var body ast.Node
-	for _, doc := range parsed.Docs {
-		switch {
-		case doc.Body == nil:
-		case body != nil:
-			d.node(doc.Body, "a second document: a configuration is one document")
-			return nil
-		default:
-			body = doc.Body
-		}
-	}
-	if _, comment := body.(*ast.CommentGroupNode); comment {
-		return nil
-	}
-	return body
-}
-
-// readable refuses what the parser would read at great cost, or wrongly.
-func readable(text string) (line int, err error) {
-	if len(text) > maxFile {
-		return 1, fmt.Errorf("the file has %d bytes: the limit is %d", len(text), maxFile)
-	}
-	brackets, open, dashes, keys := 0, 0, 0, 0
-	for i, r := range text {
-		switch {
-		case r == utf8.RuneError && !strings.HasPrefix(text[i:], "\ufffd"):
-			err = errors.New("the text is not UTF-8")
-		case r == 0 || r == '\r' && !strings.HasPrefix(text[i:], "\r\n"):
-			err = errors.New("the text has a character that does not belong there")
-		case r == '\n':
-			dashes = 0
-		case r == ':':
-			keys++
-		case r == '-':
-			dashes++
-		case r == '[' || r == '{':
-			brackets++
-			open++
-		case r == ']' || r == '}':
-			open = max(0, open-1)
-		}
-		if open > maxOpen || brackets > maxBrackets || dashes > maxDashes || keys > maxKeys {
-			err = errors.New("too many brackets, dashes or colons")
-		}
-		if err != nil {
-			return strings.Count(text[:i], "\n") + 1, err
-		}
-	}
-	return 0, nil
 }
 
 var (
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
-	bytesType    = reflect.TypeFor[yaml.BytesUnmarshaler]()
-	anyType      = reflect.TypeFor[yaml.InterfaceUnmarshaler]()
 	durationType = reflect.TypeFor[time.Duration]()
 	checkerType  = reflect.TypeFor[checker]()
 )
@@ -184,23 +63,12 @@ var (
 // the default.
 func (d *decoder) value(n ast.Node, v reflect.Value, path string, isPath bool) {
 	if path != "" {
-		d.at[path] = placeOf(n)
+		d.at[path] = strict.PlaceOf(n)
 	}
 	if _, null := n.(*ast.NullNode); null {
 		return
 	}
-	switch n.(type) {
-	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
-		d.node(n, "%san anchor, alias or tag: write it out", label(path))
-		return
-	}
-	p := v.Addr()
-	switch {
-	case p.Type().Implements(bytesType) || p.Type().Implements(anyType):
-		if err := yaml.NodeToValue(n, p.Interface(), yaml.Strict()); err != nil {
-			d.foreign(n, path, err)
-		}
-		return
+	switch p := v.Addr(); {
 	case p.Type().Implements(textType):
 		d.text(n, p, path)
 		return
@@ -224,79 +92,40 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string, isPath bool) {
 	}
 }
 
-func label(path string) string {
-	if path == "" {
-		return ""
-	}
-	return path[strings.LastIndexByte(path, '.')+1:] + ": "
-}
-
-// foreign complains with the error of a type that reads itself.
-func (d *decoder) foreign(n ast.Node, path string, err error) {
-	at := placeOf(n)
-	message := err.Error()
-	if bad, ok := errors.AsType[yaml.Error](err); ok {
-		message = bad.GetMessage()
-		if t := bad.GetToken(); t != nil && t.Position != nil {
-			at = place{t.Position.Line, t.Position.Column}
-		}
-	}
-	message, _, _ = strings.Cut(message, "\n")
-	d.complain(at, "%s%s", label(path), message)
-}
+// last is the key at the end of a path.
+func last(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
 func (d *decoder) text(n ast.Node, p reflect.Value, path string) {
-	s, ok := word(n)
+	s, ok := strict.Word(n)
 	if !ok {
-		d.node(n, "%swant one value", label(path))
+		d.Node(n, "%s: want one value, not %s", last(path), strict.Kind(n))
 		return
 	}
 	if err := p.Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(s)); err != nil {
 		message, _, _ := strings.Cut(err.Error(), "\n")
-		d.node(n, "%s%s", label(path), message)
+		d.Node(n, "%s: %s", last(path), message)
 	}
 }
 
 func (d *decoder) duration(n ast.Node, v reflect.Value, path string) {
-	s, ok := word(n)
+	s, _ := strict.Word(n)
 	t, err := time.ParseDuration(s)
-	if !ok || err != nil {
-		d.node(n, "%s%q: want a time such as 15s, 30m or 6h", label(path), short(n.GetToken().Value))
+	if err != nil {
+		d.Node(n, "%s: %s: want a time such as 15s, 30m or 6h", last(path), strict.Shown(n))
 		return
 	}
 	v.SetInt(int64(t))
 }
 
-// word returns what a node of one value says.
-func word(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		return n.GetToken().Value, true
-	}
-	return "", false
-}
-
 func (d *decoder) scalar(n ast.Node, v reflect.Value, path string, isPath bool) {
+	key := last(path)
+	digits := ""
+	if w, ok := strict.Word(n); ok && strict.Kind(n) == "a number" {
+		digits = strings.ReplaceAll(w, "_", "")
+	}
 	switch v.Kind() {
 	case reflect.String:
-		var s string
-		switch n := n.(type) {
-		case *ast.StringNode:
-			s = n.Value
-		case *ast.LiteralNode:
-			s = n.Value.Value
-		default:
-			d.node(n, "%swant text: put it in quotes", label(path))
-			return
-		}
-		if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) && r != '\n' }) {
-			d.node(n, "%s%q has a character that does not print", label(path), short(s))
-			return
-		}
+		s, _ := d.Lines(key, n, maxFile)
 		if isPath && s != "" && !filepath.IsAbs(s) {
 			s = filepath.Join(d.dir, s)
 		}
@@ -304,56 +133,34 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path string, isPath bool) 
 	case reflect.Bool:
 		b, ok := n.(*ast.BoolNode)
 		if !ok {
-			d.node(n, "%swant true or false", label(path))
+			d.Node(n, "%s: want true or false", key)
 			return
 		}
 		v.SetBool(b.Value)
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		s, _ := word(n)
-		i, err := strconv.ParseInt(strings.ReplaceAll(s, "_", ""), 10, v.Type().Bits())
-		if _, number := n.(*ast.IntegerNode); !number || err != nil {
-			d.node(n, "%s%q: want a number", label(path), short(n.GetToken().Value))
+		i, err := strconv.ParseInt(digits, 10, v.Type().Bits())
+		if err != nil {
+			d.Node(n, "%s: %s: want a number", key, strict.Shown(n))
 			return
 		}
 		v.SetInt(i)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		s, _ := word(n)
-		most := uint64(1)<<(v.Type().Bits()-1)*2 - 1
-		i, err := strconv.ParseUint(strings.ReplaceAll(s, "_", ""), 10, v.Type().Bits())
-		if _, number := n.(*ast.IntegerNode); !number || err != nil {
-			d.node(n, "%s%q: want a number from 0 to %d", label(path), short(n.GetToken().Value), most)
+		i, err := strconv.ParseUint(digits, 10, v.Type().Bits())
+		if err != nil {
+			d.Node(n, "%s: %s: want a number from 0 to %d", key, strict.Shown(n), uint64(1)<<(v.Type().Bits()-1)*2-1)
 			return
 		}
 		v.SetUint(i)
 	case reflect.Float32, reflect.Float64:
-		s, _ := word(n)
-		f, err := strconv.ParseFloat(s, v.Type().Bits())
+		f, err := strconv.ParseFloat(digits, v.Type().Bits())
 		if err != nil {
-			d.node(n, "%s%q: want a number", label(path), short(n.GetToken().Value))
+			d.Node(n, "%s: %s: want a number", key, strict.Shown(n))
 			return
 		}
 		v.SetFloat(f)
 	default:
-		if err := yaml.NodeToValue(n, v.Addr().Interface(), yaml.Strict()); err != nil {
-			d.foreign(n, path, err)
-		}
+		d.Node(n, "%s: no file can say that", key)
 	}
-}
-
-// pairs returns the keys and values of a node.
-func (d *decoder) pairs(n ast.Node, path string, keys []string) []*ast.MappingValueNode {
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		return n.Values
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}
-	}
-	example := "key"
-	if len(keys) > 0 {
-		example = keys[0]
-	}
-	d.node(n, "%swant keys and values, such as %s: ...", label(path), example)
-	return nil
 }
 
 func join(path, key string) string {
@@ -369,31 +176,23 @@ func (d *decoder) mapping(n ast.Node, v reflect.Value, path string) {
 	for i, f := range fields {
 		keys[i] = f.Key
 	}
-	for _, pair := range d.pairs(n, path, keys) {
+	for _, pair := range d.Pairs(n, last(path), keys...) {
 		key := pair.Key.GetToken().Value
-		i := slices.Index(keys, key)
-		if i < 0 {
-			d.node(pair.Key, "unknown key %q%s", short(key), advice(key, keys))
-			continue
-		}
-		d.value(pair.Value, v.FieldByIndex(fields[i].index), join(path, key), fields[i].path)
-		d.at[join(path, key)] = placeOf(pair.Key)
-		if _, nested := pair.Value.(ast.MapNode); !nested {
-			d.at[join(path, key)] = placeOf(pair.Value)
+		f := fields[slices.Index(keys, key)]
+		d.value(pair.Value, v.FieldByIndex(f.index), join(path, key), f.path)
+		d.at[join(path, key)] = strict.PlaceOf(pair.Value)
+		if _, nested := pair.Value.(ast.MapNode); nested {
+			d.at[join(path, key)] = strict.PlaceOf(pair.Key)
 		}
 	}
 }
 
 func (d *decoder) list(n ast.Node, v reflect.Value, path string, isPath bool) {
-	seq, ok := n.(*ast.SequenceNode)
-	if !ok {
-		d.node(n, "%swant a list, such as [a, b]", label(path))
-		return
-	}
-	all := reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values))
-	for i, item := range seq.Values {
+	items := d.List(last(path), n)
+	all := reflect.MakeSlice(v.Type(), len(items), len(items))
+	for i, item := range items {
 		if _, null := item.(*ast.NullNode); null {
-			d.node(item, "%san empty entry", label(path))
+			d.Node(item, "%s: an empty entry", last(path))
 			continue
 		}
 		d.value(item, all.Index(i), join(path, strconv.Itoa(i)), isPath)
@@ -403,17 +202,11 @@ func (d *decoder) list(n ast.Node, v reflect.Value, path string, isPath bool) {
 
 func (d *decoder) entries(n ast.Node, v reflect.Value, path string) {
 	all := reflect.MakeMap(v.Type())
-	for _, pair := range d.pairs(n, path, nil) {
-		key := reflect.New(v.Type().Key()).Elem()
+	for _, pair := range d.Pairs(n, last(path)) {
 		word := pair.Key.GetToken().Value
-		if key.Kind() != reflect.String {
-			d.node(pair.Key, "%sa key that is no text", label(path))
-			continue
-		}
-		key.SetString(word)
 		entry := reflect.New(v.Type().Elem()).Elem()
 		d.value(pair.Value, entry, join(path, word), false)
-		all.SetMapIndex(key, entry)
+		all.SetMapIndex(reflect.ValueOf(word).Convert(v.Type().Key()), entry)
 	}
 	v.Set(all)
 }
@@ -448,20 +241,21 @@ func (d *decoder) check(v reflect.Value, path string) {
 	if v.CanAddr() && v.Addr().Type().Implements(checkerType) {
 		v.Addr().Interface().(checker).Check(func(key string, err error) {
 			whole := join(path, key)
-			d.complain(d.nearest(whole), "%s: %w", whole, err)
+			at := d.nearest(whole)
+			d.At(at.Line, at.Column, "%s: %w", whole, err)
 		})
 	}
 }
 
 // nearest is the place of a key, or of what it would stand in.
-func (d *decoder) nearest(path string) place {
+func (d *decoder) nearest(path string) strict.Place {
 	for path != "" {
 		if p, ok := d.at[path]; ok {
 			return p
 		}
 		path = path[:max(0, strings.LastIndexByte(path, '.'))]
 	}
-	return place{1, 1}
+	return strict.Place{Line: 1, Column: 1}
 }
 
 // A Field is a key of a section.
@@ -487,61 +281,4 @@ func Fields(t reflect.Type) []Field {
 		all = append(all, Field{key, f.Index, f.Tag.Get("config") == "path"})
 	}
 	return all
-}
-
-// secrets are names under which people write secrets into a file.
-var secrets = []string{"secret", "password", "passwd", "token", "apikey", "api_key", "key", "hmac"}
-
-// advice says what may have been meant by a key.
-func advice(key string, keys []string) string {
-	lower := strings.ToLower(strings.ReplaceAll(key, "-", "_"))
-	if slices.Contains(secrets, lower) {
-		for _, k := range keys {
-			if strings.HasSuffix(k, "_file") && (strings.HasPrefix(k, lower) || strings.Contains(k, "secret")) {
-				return fmt.Sprintf(": secrets do not stand in this file: name the file that has it with %s", k)
-			}
-		}
-	}
-	nearest, least := "", 4
-	for _, k := range keys {
-		if d := distance(lower, k); d < least && d <= max(1, len(k)/2) {
-			nearest, least = k, d
-		}
-	}
-	if nearest != "" {
-		return fmt.Sprintf(": did you mean %s?", nearest)
-	}
-	return ": the keys are " + strings.Join(keys, ", ")
-}
-
-// distance is Levenshtein's, for words of a key's length.
-func distance(a, b string) int {
-	if len(a) > 2*len(b)+2 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
-}
-
-// short returns the beginning of a text, for an error.
-func short(s string) string {
-	if len(s) > 60 {
-		return strings.ToValidUTF8(s[:60], "") + "…"
-	}
-	return s
 }

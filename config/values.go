@@ -29,11 +29,9 @@ func (c *Config) Values(text []byte) ([]Value, error) {
 	if err := yaml.UnmarshalWithOptions(shown, &all, yaml.UseOrderedMap()); err != nil {
 		return nil, fmt.Errorf("read what is in force: %w", err)
 	}
-	d := decoder{name: File, at: make(map[string]place)}
+	d := newDecoder(File)
 	read := Default()
-	if node := d.parse(strings.TrimPrefix(string(text), "\ufeff")); node != nil {
-		d.value(node, reflect.ValueOf(&read).Elem(), "", false)
-	}
+	d.read(text, reflect.ValueOf(&read).Elem())
 	var out []Value
 	flatten(all, "", func(key, value string) {
 		out = append(out, Value{Key: key, Text: mask(key, value), Line: d.line(key)})
@@ -45,7 +43,7 @@ func (c *Config) Values(text []byte) ([]Value, error) {
 // stands. What is around a key that is not there says nothing of it.
 func (d *decoder) line(key string) int {
 	if at, ok := d.at[key]; ok {
-		return at.line
+		return at.Line
 	}
 	return 0
 }

@@ -1,35 +1,16 @@
 package people
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
-	"net/netip"
-	"slices"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"ippwatch/exposure"
+	"ippwatch/strict"
 )
 
-// Limits on a file of constituents. The parser takes time that grows with the
-// square of open brackets.
-const (
-	maxFile     = 16 << 20
-	maxBrackets = 200_000
-	maxOpen     = 100
-	maxErrors   = 20
-)
-
-// Keys of the file and of a constituent.
-var (
-	fileKeys        = []string{"constituents"}
-	constituentKeys = []string{"name", "title", "networks", "asns", "countries", "language", "contacts"}
-)
+// maxFile bounds a file of constituents.
+const maxFile = 16 << 20
 
 // ParseConstituents reads the file of constituents: YAML, strict. An error
 // names file, line and column, one line for each mistake, up to twenty.
@@ -50,9 +31,17 @@ var (
 // webhook, phone), format (text, html, xarf, csv), pgp_key, interval,
 // business_days and opt_out.
 func ParseConstituents(name string, text []byte) ([]exposure.Constituent, error) {
-	f := file{name: name}
-	f.read(strings.TrimPrefix(string(text), "\ufeff"))
-	if err := f.err(); err != nil {
+	f := file{File: strict.File{Name: name}, named: make(map[string]int)}
+	if root := f.YAML(text, maxFile); root != nil {
+		f.Keys(root, "the file", []strict.Key{{Name: "constituents", Must: true, Read: func(n ast.Node) {
+			for _, item := range f.List("constituents", n) {
+				f.constituent(item)
+			}
+		}}})
+	} else if f.Mistakes() == 0 {
+		f.At(1, 1, "the file is empty: want constituents: and a list")
+	}
+	if err := f.Err(); err != nil {
 		return nil, err
 	}
 	return f.all, nil
@@ -60,373 +49,125 @@ func ParseConstituents(name string, text []byte) ([]exposure.Constituent, error)
 
 // A file is what was read of it, and what was wrong with it.
 type file struct {
-	name string
-	errs []complaint
-	more bool // than maxErrors
-	all  []exposure.Constituent
+	strict.File
+	all   []exposure.Constituent
+	named map[string]int // the line of each name
 }
 
-// A complaint is a mistake and its place, both counted from 1.
-type complaint struct {
-	line, column int
-	err          error
-}
-
-func (f *file) at(line, column int, format string, args ...any) {
-	if f.more = f.more || len(f.errs) == maxErrors; !f.more {
-		f.errs = append(f.errs, complaint{line, column, fmt.Errorf(format, args...)})
-	}
-}
-
-// err returns the complaints in the order of the file, a line each, or nil.
-func (f *file) err() error {
-	slices.SortStableFunc(f.errs, func(a, b complaint) int {
-		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
-	})
-	var all []error
-	for _, c := range f.errs {
-		all = append(all, fmt.Errorf("%s:%d:%d: %w", f.name, c.line, c.column, c.err))
-	}
-	if f.more {
-		all = append(all, errors.New("and more of the kind"))
-	}
-	return errors.Join(all...)
-}
-
-func (f *file) node(n ast.Node, format string, args ...any) {
-	for {
-		m, ok := n.(*ast.MappingNode)
-		if !ok || len(m.Values) == 0 {
-			break
-		}
-		n = m.Values[0].Key // the token of a mapping is its first colon
-	}
-	p := n.GetToken().Position
-	f.at(p.Line, p.Column, format, args...)
-}
-
-func (f *file) read(text string) {
-	if line, err := readable(text); err != nil {
-		f.at(line, 1, "%w", err)
-		return
-	}
-	parsed, err := parser.ParseBytes([]byte(text), 0)
-	if bad, ok := errors.AsType[yaml.Error](err); ok && bad.GetToken() != nil {
-		p := bad.GetToken().Position
-		message, _, _ := strings.Cut(bad.GetMessage(), "\n")
-		f.at(p.Line, p.Column, "%s", message)
-		return
-	} else if err != nil {
-		message, _, _ := strings.Cut(err.Error(), "\n")
-		f.at(1, 1, "%s", message)
-		return
-	}
-	var body ast.Node
-	for _, d := range parsed.Docs {
-		if d.Body == nil {
-			continue
-		}
-		if body != nil {
-			f.node(d.Body, "a second document: the constituents are one document")
-			return
-		}
-		body = d.Body
-	}
-	if body == nil {
-		f.at(1, 1, "the file is empty: want constituents: and a list")
-		return
-	}
-	values := f.mapping(body, "the file", fileKeys)
-	if values == nil {
-		return
-	}
-	list, ok := values["constituents"].(*ast.SequenceNode)
-	if !ok {
-		f.node(body, "constituents: want a list, a dash before each name")
-		return
-	}
-	named := make(map[string]int)
-	for _, n := range list.Values {
-		f.constituent(n, named)
-	}
-}
-
-// readable refuses what the parser would read at great cost, or wrongly.
-func readable(text string) (line int, err error) {
-	if len(text) > maxFile {
-		return 1, fmt.Errorf("the file has %d bytes: the limit is %d", len(text), maxFile)
-	}
-	if line, err = plain(text); err != nil {
-		return line, err
-	}
-	brackets, open := 0, 0
-	for i, r := range text {
-		switch r {
-		case '[', '{':
-			brackets++
-			if open++; open > maxOpen || brackets > maxBrackets {
-				err = errors.New("too many brackets: write lists with dashes")
-			}
-		case ']', '}':
-			open = max(0, open-1)
-		}
-		if err != nil {
-			return strings.Count(text[:i], "\n") + 1, err
-		}
-	}
-	return 0, nil
-}
-
-// plain refuses what is no text.
-func plain(text string) (line int, err error) {
-	for i, r := range text {
-		switch {
-		case r == utf8.RuneError && !strings.HasPrefix(text[i:], "\ufffd"):
-			err = errors.New("the text is not UTF-8")
-		case r == 0:
-			err = errors.New("the text has a NUL")
-		}
-		if err != nil {
-			return strings.Count(text[:i], "\n") + 1, err
-		}
-	}
-	return 0, nil
-}
-
-// mapping returns the values of a node by their keys, or nil.
-func (f *file) mapping(n ast.Node, what string, keys []string) map[string]ast.Node {
-	m, ok := n.(*ast.MappingNode)
-	if !ok {
-		f.node(n, "%s: want keys and values, such as %s: ...", what, keys[0])
-		return nil
-	}
-	values := make(map[string]ast.Node, len(m.Values))
-	for _, v := range m.Values {
-		key := v.Key.GetToken().Value
-		if !slices.Contains(keys, key) {
-			f.node(v.Key, "unknown key %q: the keys are %s", short(key), strings.Join(keys, ", "))
-			continue
-		}
-		values[key] = v.Value
-	}
-	return values
-}
-
-func (f *file) constituent(n ast.Node, named map[string]int) {
-	values := f.mapping(n, "a constituent", constituentKeys)
-	if values == nil {
-		return
-	}
-	before := len(f.errs)
+func (f *file) constituent(n ast.Node) {
+	before := f.Mistakes()
 	var c exposure.Constituent
-	for _, key := range constituentKeys {
-		v, ok := values[key]
-		if !ok {
-			continue
-		}
-		switch key {
-		case "name":
-			c.Name = f.named(v, named)
-		case "title":
-			c.Title = f.text(key, v)
-		case "language":
-			if text := f.text(key, v); text != "" {
-				c.Language = value(f, key, v, text, parseLanguage)
+	f.Keys(n, "a constituent", []strict.Key{
+		{Name: "name", Must: true, Read: func(v ast.Node) { c.Name = f.name(v) }},
+		{Name: "title", Read: func(v ast.Node) { c.Title = f.Line("title", v, maxText) }},
+		{Name: "networks", Read: func(v ast.Node) { c.Networks = list(f, "networks", v, parseNetwork) }},
+		{Name: "asns", Read: func(v ast.Node) { c.ASNs = list(f, "asns", v, parseASN) }},
+		{Name: "countries", Read: func(v ast.Node) { c.Countries = list(f, "countries", v, parseCountry) }},
+		{Name: "language", Read: func(v ast.Node) {
+			if s := f.Line("language", v, maxText); s != "" {
+				var err error
+				if c.Language, err = parseLanguage(s); err != nil {
+					f.Node(v, "language: %w", err)
+				}
 			}
-		case "networks":
-			for _, item := range f.list(key, v) {
-				c.Networks = f.network(c.Networks, item)
-			}
-		case "asns":
-			for _, item := range f.list(key, v) {
-				c.ASNs = f.asn(c.ASNs, item)
-			}
-		case "countries":
-			for _, item := range f.list(key, v) {
-				c.Countries = f.country(c.Countries, item)
-			}
-		case "contacts":
-			for _, item := range f.list(key, v) {
-				c.Contacts = f.contact(c.Contacts, item)
-			}
-		}
-	}
-	if values["name"] == nil {
-		f.node(n, "a constituent without a name")
-	}
-	if len(f.errs) == before && len(c.Networks)+len(c.ASNs)+len(c.Countries) == 0 {
-		f.node(n, "%s has no networks, asns or countries: it would match no host", c.Name)
+		}},
+		{Name: "contacts", Read: func(v ast.Node) { c.Contacts = f.contacts(v) }},
+	})
+	if f.Mistakes() == before && len(c.Networks)+len(c.ASNs)+len(c.Countries) == 0 {
+		f.Node(n, "%s has no networks, asns or countries: it would match no host", c.Name)
 	}
 	f.all = append(f.all, c)
 }
 
-func (f *file) named(v ast.Node, named map[string]int) string {
-	s := f.text("name", v)
-	line, twice := named[s]
+func (f *file) name(v ast.Node) string {
+	s := f.Line("name", v, maxText)
+	line, twice := f.named[s]
 	switch err := checkName(s); {
 	case s == "":
 	case err != nil:
-		f.node(v, "name: %w", err)
+		f.Node(v, "name: %w", err)
 	case twice:
-		f.node(v, "name: %q stands in line %d already", s, line)
+		f.Node(v, "name: %q stands in line %d already", s, line)
 	default:
-		named[s] = v.GetToken().Position.Line
+		f.named[s] = strict.PlaceOf(v).Line
 	}
 	return s
 }
 
-// text returns a value that pages, mails and terminals show.
-func (f *file) text(key string, n ast.Node) string {
-	s, ok := scalar(n)
-	s = strings.TrimSpace(s)
-	switch err := checkText(s); {
-	case !ok:
-		f.node(n, "%s: want text: put it in quotes", key)
-	case errors.Is(err, errEmpty):
-		f.node(n, "%s is empty", key)
-	case err != nil:
-		f.node(n, "%s: %w", key, err)
-	default:
-		return s
-	}
-	return ""
-}
-
-// value reads a text of the file, or complains.
-func value[T any](f *file, key string, n ast.Node, s string, parse func(string) (T, error)) T {
-	v, err := parse(s)
-	if err != nil {
-		f.node(n, "%s: %w", key, err)
-	}
-	return v
-}
-
-func (f *file) list(key string, n ast.Node) []ast.Node {
-	if _, ok := n.(*ast.NullNode); ok {
-		return nil // the key alone, as people leave it
-	}
-	list, ok := n.(*ast.SequenceNode)
-	if !ok {
-		f.node(n, "%s: want a list, such as [a, b]", key)
-		return nil
-	}
-	return list.Values
-}
-
-func (f *file) network(all []netip.Prefix, n ast.Node) []netip.Prefix {
-	s, ok := scalar(n)
-	if !ok {
-		f.node(n, `networks: want a prefix or an address; one that ends in ":" needs quotes`)
-		return all
-	}
-	switch p, err := parseNetwork(s); {
-	case err != nil:
-		f.node(n, "networks: %w", err)
-	case slices.Contains(all, p):
-		f.node(n, "networks: %s stands there twice", p)
-	default:
-		return append(all, p)
-	}
-	return all
-}
-
-func (f *file) asn(all []uint32, n ast.Node) []uint32 {
-	s := n.GetToken().Value
-	if _, nested := n.(ast.MapNode); nested {
-		s = "a mapping"
-	}
-	switch number, err := parseASN(s); {
-	case err != nil:
-		f.node(n, "asns: %w", err)
-	case slices.Contains(all, number):
-		f.node(n, "asns: %d stands there twice", number)
-	default:
-		return append(all, number)
-	}
-	return all
-}
-
-func (f *file) country(all []string, n ast.Node) []string {
-	s, ok := scalar(n)
-	if !ok {
-		s = n.GetToken().Value
-	}
-	switch country, err := parseCountry(s); {
-	case err != nil:
-		f.node(n, "countries: %w", err)
-	case slices.Contains(all, country):
-		f.node(n, "countries: %s stands there twice", country)
-	default:
-		return append(all, country)
-	}
-	return all
-}
-
-// contact reads a contact: a text alone is its address.
-func (f *file) contact(all []exposure.Recipient, n ast.Node) []exposure.Recipient {
-	var r exposure.Recipient
-	before := len(f.errs)
-	if _, ok := n.(*ast.MappingNode); !ok {
-		r.Address = f.text("contacts", n)
-	} else {
-		values := f.mapping(n, "a contact", contactKeys)
-		for _, key := range contactKeys {
-			if v, ok := values[key]; ok {
-				f.field(&r, key, v)
-			}
+// list reads the elements of a list, no two of them the same.
+func list[T comparable](f *file, key string, n ast.Node, parse func(string) (T, error)) []T {
+	var all []T
+	seen := make(map[T]bool)
+	for _, item := range f.List(key, n) {
+		s, ok := f.word(key, item)
+		v, err := parse(s)
+		switch {
+		case !ok:
+		case err != nil:
+			f.Node(item, "%s: %w", key, err)
+		case seen[v]:
+			f.Node(item, "%s: %v stands there twice", key, v)
+		default:
+			all, seen[v] = append(all, v), true
 		}
 	}
-	if len(f.errs) > before || f.more {
-		return all
+	return all
+}
+
+func (f *file) word(key string, n ast.Node) (string, bool) {
+	s, ok := strict.Word(n)
+	if _, mapping := n.(*ast.MappingNode); mapping {
+		f.Node(n, "%s: want one value, not %s: what ends in a colon needs quotes", key, strict.Kind(n))
+	} else if !ok {
+		f.Node(n, "%s: want one value, not %s", key, strict.Kind(n))
 	}
-	switch err := complete(&r); {
-	case err != nil:
-		f.node(n, "contacts: %w", err)
-	case slices.ContainsFunc(all, func(other exposure.Recipient) bool { return other.Key() == r.Key() }):
-		f.node(n, "contacts: %s stands there twice", r.Address)
-	default:
-		return append(all, r)
+	return strings.TrimSpace(s), ok
+}
+
+// contacts reads contacts: a text alone is an address.
+func (f *file) contacts(n ast.Node) []exposure.Recipient {
+	var all []exposure.Recipient
+	seen := make(map[string]bool)
+	for _, item := range f.List("contacts", n) {
+		var r exposure.Recipient
+		before := f.Mistakes()
+		if _, ok := item.(*ast.MappingNode); ok {
+			keys := make([]strict.Key, len(contactKeys))
+			for i, key := range contactKeys {
+				keys[i] = strict.Key{Name: key, Read: func(v ast.Node) { f.field(&r, key, v) }}
+			}
+			f.Keys(item, "a contact", keys)
+		} else {
+			r.Address = f.Line("contacts", item, maxText)
+		}
+		if f.Mistakes() > before || f.Full() {
+			continue
+		}
+		switch err := complete(&r); {
+		case err != nil:
+			f.Node(item, "contacts: %w", err)
+		case seen[r.Key()]:
+			f.Node(item, "contacts: %s stands there twice", r.Address)
+		default:
+			all, seen[r.Key()] = append(all, r), true
+		}
 	}
 	return all
 }
 
 func (f *file) field(r *exposure.Recipient, key string, n ast.Node) {
 	var s string
-	switch n := n.(type) {
-	case *ast.NullNode:
-		return // the key alone, as people leave it
-	case *ast.SequenceNode:
-		if key != "format" {
-			f.node(n, "%s: want one value, not a list", key)
-			return
-		}
+	var ok bool
+	if forms, many := n.(*ast.SequenceNode); many && key == "format" {
 		var words []string
-		for _, item := range n.Values {
-			words = append(words, f.text(key, item))
+		for _, item := range forms.Values {
+			words = append(words, f.Line(key, item, maxText))
 		}
 		s = strings.Join(words, ",")
-	case *ast.BoolNode, *ast.IntegerNode:
-		s = n.GetToken().Value
-	default:
-		text, ok := scalar(n)
-		if !ok {
-			f.node(n, "%s: want text: put it in quotes", key)
-			return
-		}
-		s = strings.TrimSpace(text)
+	} else if s, ok = f.word(key, n); !ok {
+		return
 	}
 	if err := setField(r, key, s); err != nil {
-		f.node(n, "%s: %w", key, err)
+		f.Node(n, "%s: %w", key, err)
 	}
-}
-
-// scalar returns the text of a node that is text in YAML.
-func scalar(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	}
-	return "", false
 }

@@ -8,6 +8,7 @@ import (
 
 	"ippwatch/exposure"
 	"ippwatch/store"
+	"ippwatch/strict"
 )
 
 func cutField(field string) (key string, ok bool) { return strings.CutPrefix(field, contactField) }
@@ -64,14 +65,14 @@ func (r *Registry) SetContact(ctx context.Context, h Hand, name, address string,
 	key := c.Key()
 	return r.edit(ctx, h, name, func(before Known, there bool) ([]store.Edit, error) {
 		if !there {
-			return nil, fmt.Errorf("constituent %q: %w", short(name), ErrUnknown)
+			return nil, fmt.Errorf("constituent %s: %w", strict.Quote(name), ErrUnknown)
 		}
 		has := slices.ContainsFunc(before.Contacts, func(r exposure.Recipient) bool { return r.Key() == key })
 		switch {
 		case create && has:
 			return nil, fmt.Errorf("%s has the contact %s already", name, address)
 		case !create && !has:
-			return nil, fmt.Errorf("contact %s of %s: %w", short(address), name, ErrUnknown)
+			return nil, fmt.Errorf("contact %s of %s: %w", address, name, ErrUnknown)
 		}
 		var list []store.Edit
 		if create {
@@ -102,11 +103,11 @@ func (r *Registry) SetContact(ctx context.Context, h Hand, name, address string,
 func (r *Registry) RemoveContact(ctx context.Context, h Hand, name, address string) error {
 	_, err := r.edit(ctx, h, name, func(before Known, there bool) ([]store.Edit, error) {
 		if !there {
-			return nil, fmt.Errorf("constituent %q: %w", short(name), ErrUnknown)
+			return nil, fmt.Errorf("constituent %s: %w", strict.Quote(name), ErrUnknown)
 		}
 		key, ok := keyOf(before.Contacts, address)
 		if !ok {
-			return nil, fmt.Errorf("contact %s of %s: %w", short(address), name, ErrUnknown)
+			return nil, fmt.Errorf("contact %s of %s: %w", address, name, ErrUnknown)
 		}
 		return []store.Edit{{Field: fieldContacts, Element: key, Value: remove}}, nil
 	})

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"ippwatch/exposure"
+	"ippwatch/strict"
 )
 
 // Diff tells what makes b out of a, a line each: for the audit log and for who
@@ -62,7 +63,7 @@ func contactDiff(a, b []exposure.Recipient) []string {
 		}
 		for _, key := range contactKeys {
 			if was, is := getField(a[i], key), getField(r, key); was != is {
-				lines = append(lines, fmt.Sprintf("contact %s: %s %q -> %q", r.Address, key, short(was), short(is)))
+				lines = append(lines, fmt.Sprintf("contact %s: %s %s -> %s", r.Address, key, strict.Quote(was), strict.Quote(is)))
 			}
 		}
 	}

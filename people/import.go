@@ -9,6 +9,7 @@ import (
 
 	"ippwatch/exposure"
 	"ippwatch/store"
+	"ippwatch/strict"
 )
 
 var sourceName = regexp.MustCompile(`^[a-z0-9]+([._-][a-z0-9]+)*$`)
@@ -16,7 +17,7 @@ var sourceName = regexp.MustCompile(`^[a-z0-9]+([._-][a-z0-9]+)*$`)
 // CheckSource accepts the name of an import.
 func CheckSource(s string) error {
 	if len(s) > 64 || !sourceName.MatchString(s) {
-		return fmt.Errorf("%q: want small letters, digits and single . _ or -, such as crm", short(s))
+		return fmt.Errorf("%s: want small letters, digits and single . _ or -, such as crm", strict.Quote(s))
 	}
 	return nil
 }
@@ -189,7 +190,7 @@ func (r *Registry) Forget(ctx context.Context, h Hand, source string) (names []s
 			}
 		}
 		if len(names) == 0 {
-			return c, fmt.Errorf("import %q: %w", short(source), ErrUnknown)
+			return c, fmt.Errorf("import %s: %w", strict.Quote(source), ErrUnknown)
 		}
 		return c, nil
 	})

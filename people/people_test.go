@@ -70,9 +70,9 @@ func TestParseConstituentsRefuses(t *testing.T) {
 		want       []string
 	}{
 		{"nothing", "", []string{"f:1:1: the file is empty: want constituents: and a list"}},
-		{"a list at the top", "- name: a\n", []string{"f:1:1: the file: want keys and values, such as constituents: ..."}},
-		{"no list", "constituents: a\n", []string{"f:1:1: constituents: want a list, a dash before each name"}},
-		{"a second document", "constituents: []\n---\nconstituents: []\n", []string{"f:3:1: a second document: the constituents are one document"}},
+		{"a list at the top", "- name: a\n", []string{"f:1:1: the file: want keys and values, such as constituents: ..., not a list"}},
+		{"no list", "constituents: a\n", []string{"f:1:15: constituents: want a list, such as [a, b], not text"}},
+		{"a second document", "constituents: []\n---\nconstituents: []\n", []string{"f:2:1: a second document: one file is one document"}},
 		{"several mistakes at once", `constituents:
   - name: Big Net
     network: [198.51.100.0/24]
@@ -91,12 +91,12 @@ func TestParseConstituentsRefuses(t *testing.T) {
     asns: [1]
 `, []string{
 			`f:2:11: name: "Big Net": want small letters, digits and single hyphens, as it becomes part of file names`,
-			`f:3:5: unknown key "network": the keys are name, title, networks, asns, countries, language, contacts`,
+			`f:3:5: unknown key "network": did you mean networks?`,
 			`f:4:12: asns: "0": want a number from 1 to 4294967295`,
 			`f:4:15: asns: "4294967296": want a number from 1 to 4294967295`,
 			`f:4:34: asns: 64500 stands there twice`,
-			`f:4:41: asns: "[": want a number from 1 to 4294967295`,
-			`f:5:5: a constituent without a name`,
+			`f:4:41: asns: want one value, not a list`,
+			`f:5:5: a constituent: name is missing`,
 			`f:6:16: networks: "198.51.100.1/24": bits are set after the prefix length: write 198.51.100.0/24 for the network or 198.51.100.1 for the address`,
 			`f:6:33: networks: "::ffff:198.51.100.0/120": an IPv4-mapped address: write it as IPv4`,
 			`f:6:60: networks: "fe80::1%eth0": not a prefix or an address`,
@@ -106,7 +106,7 @@ func TestParseConstituentsRefuses(t *testing.T) {
 			`f:8:11: name: "all" is what reports call something else`,
 			`f:9:21: countries: DE stands there twice`,
 			`f:10:15: language: "german!": want a tag such as de or pt-BR`,
-			`f:11:15: contacts: want a list, such as [a, b]`,
+			`f:11:15: contacts: want a list, such as [a, b], not text`,
 			`f:12:5: empty has no networks, asns or countries: it would match no host`,
 			`f:15:11: name: "twice" stands in line 13 already`,
 		}},
@@ -128,13 +128,13 @@ func TestParseConstituentsRefuses(t *testing.T) {
 			`f:7:133: format: "pdf": want text, html, xarf, csv`,
 			`f:7:155: business_days: "1": want true or false`,
 			`f:7:164: role: "Big Boss": want a word such as abuse, technical or management`,
-			`f:7:175: contacts: want text: put it in quotes`,
+			`f:7:175: contacts: want text, not a list: put it in quotes`,
 		}},
 		{"broken YAML", "constituents:\n  - name: a\n   title: b\n", []string{"f:3:4: value is not allowed in this context"}},
 		{"a key twice", "constituents: []\nconstituents: []\n", []string{`f:2:1: mapping key "constituents" already defined at [1:1]`}},
 		{"a NUL", "constituents:\n\x00", []string{"f:2:1: the text has a NUL"}},
 		{"another encoding", "constituents:\n\xff", []string{"f:2:1: the text is not UTF-8"}},
-		{"brackets", "constituents: " + strings.Repeat("[", 200), []string{"f:1:1: too many brackets: write lists with dashes"}},
+		{"brackets", "constituents: " + strings.Repeat("[", 200), []string{"f:1:35: too many brackets in brackets: write lists with dashes"}},
 		{"an escape in a title", "constituents:\n  - name: a\n    title: \"\\e[2J\"\n    asns: [1]\n", []string{`f:3:12: title: "\x1b[2J" has a character that does not print`}},
 	}
 	for _, tt := range tests {

@@ -13,6 +13,7 @@ import (
 	"ippwatch/access"
 	"ippwatch/exposure"
 	"ippwatch/store"
+	"ippwatch/strict"
 )
 
 // ErrUnknown says that there is no such constituent, contact or element.
@@ -83,7 +84,7 @@ func (r *Registry) Find(ctx context.Context, v access.View, name string) (Known,
 	}
 	k, ok := find(now.known, name)
 	if !ok {
-		return Known{}, fmt.Errorf("constituent %q: %w", short(name), ErrUnknown)
+		return Known{}, fmt.Errorf("constituent %s: %w", strict.Quote(name), ErrUnknown)
 	}
 	return k, nil
 }
@@ -298,7 +299,7 @@ func (s Setting) edit(before exposure.Constituent) (e store.Edit, err error) {
 func (r *Registry) Remove(ctx context.Context, h Hand, name string) error {
 	_, err := r.edit(ctx, h, name, func(_ Known, there bool) ([]store.Edit, error) {
 		if !there {
-			return nil, fmt.Errorf("constituent %q: %w", short(name), ErrUnknown)
+			return nil, fmt.Errorf("constituent %s: %w", strict.Quote(name), ErrUnknown)
 		}
 		return []store.Edit{{Field: fieldSelf, Value: remove}}, nil
 	})
@@ -316,7 +317,7 @@ func (r *Registry) Undo(ctx context.Context, h Hand, name string) (lines []strin
 			}
 		}
 		if len(undone) == 0 {
-			return store.PeopleChange{}, fmt.Errorf("edits of constituent %q: %w", short(name), ErrUnknown)
+			return store.PeopleChange{}, fmt.Errorf("edits of constituent %s: %w", strict.Quote(name), ErrUnknown)
 		}
 		before, there := find(now.known, name)
 		after, still := mergeOne(now.people, name, func([]store.Edit) []store.Edit { return nil })

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ippwatch/exposure"
+	"ippwatch/strict"
 )
 
 // columns of a table of constituents: one row for each contact. What stands
@@ -28,9 +29,9 @@ var contactColumns = map[string]string{
 // order, only name is needed. Lists are separated by spaces, commas or
 // semicolons. An error names file, line and column as ParseConstituents does.
 func ParseTable(name string, text []byte) ([]exposure.Constituent, error) {
-	t := table{file: file{name: name}, at: make(map[string]int)}
-	t.read(strings.TrimPrefix(string(text), "\ufeff"))
-	if err := t.err(); err != nil {
+	t := table{file: file{File: strict.File{Name: name}}, at: make(map[string]int)}
+	t.read(text)
+	if err := t.Err(); err != nil {
 		return nil, err
 	}
 	return t.all, nil
@@ -40,34 +41,28 @@ func ParseTable(name string, text []byte) ([]exposure.Constituent, error) {
 type table struct {
 	file
 	at    map[string]int // where in all a name stands
-	first []place        // beside all
+	first []strict.Place // beside all
 	csv   *csv.Reader
 	head  []string
 }
 
-type place struct{ line, column int }
-
 func (t *table) complain(i int, format string, args ...any) {
 	line, column := t.csv.FieldPos(i)
-	t.file.at(line, column, format, args...)
+	t.At(line, column, format, args...)
 }
 
-func (t *table) read(text string) {
-	if len(text) > maxFile {
-		t.file.at(1, 1, "the file has %d bytes: the limit is %d", len(text), maxFile)
+func (t *table) read(text []byte) {
+	plain, ok := t.Plain(text, maxFile)
+	if !ok {
 		return
 	}
-	if line, err := plain(text); err != nil {
-		t.file.at(line, 1, "%w", err)
-		return
-	}
-	t.csv = csv.NewReader(strings.NewReader(text))
+	t.csv = csv.NewReader(strings.NewReader(plain))
 	t.csv.ReuseRecord, t.csv.FieldsPerRecord = true, -1
 	head, ok := t.row()
 	if !ok || !t.heads(head) {
 		return
 	}
-	for !t.more {
+	for !t.Full() {
 		row, ok := t.row()
 		if !ok {
 			break
@@ -78,15 +73,15 @@ func (t *table) read(text string) {
 		}
 		t.constituent(row)
 	}
-	if len(t.errs) > 0 {
+	if t.Mistakes() > 0 {
 		return
 	}
 	if len(t.all) == 0 {
-		t.file.at(1, 1, "the file has no row below the head")
+		t.At(1, 1, "the file has no row below the head")
 	}
 	for i, c := range t.all {
 		if len(c.Networks)+len(c.ASNs)+len(c.Countries) == 0 {
-			t.file.at(t.first[i].line, t.first[i].column, "%s has no networks, asns or countries: it would match no host", c.Name)
+			t.At(t.first[i].Line, t.first[i].Column, "%s has no networks, asns or countries: it would match no host", c.Name)
 		}
 	}
 }
@@ -95,11 +90,11 @@ func (t *table) read(text string) {
 func (t *table) row() ([]string, bool) {
 	row, err := t.csv.Read()
 	if wrong, ok := errors.AsType[*csv.ParseError](err); ok {
-		t.file.at(wrong.Line, wrong.Column, "%w", wrong.Err)
+		t.At(wrong.Line, wrong.Column, "%w", wrong.Err)
 		return nil, false
 	}
 	if errors.Is(err, io.EOF) && t.head == nil {
-		t.file.at(1, 1, "the file is empty: want a head such as %s", strings.Join(columns[:6], ","))
+		t.At(1, 1, "the file is empty: want a head such as %s", strings.Join(columns[:6], ","))
 	}
 	return row, err == nil
 }
@@ -109,7 +104,7 @@ func (t *table) heads(row []string) bool {
 	for i, h := range t.head {
 		switch {
 		case !slices.Contains(columns, h):
-			t.complain(i, "unknown column %q: the columns are %s", short(h), strings.Join(columns, ", "))
+			t.complain(i, "unknown column %s: the columns are %s", strict.Quote(h), strings.Join(columns, ", "))
 		case slices.Index(t.head, h) < i:
 			t.complain(i, "the column %s stands there twice", h)
 		}
@@ -117,7 +112,7 @@ func (t *table) heads(row []string) bool {
 	if !slices.Contains(t.head, "name") {
 		t.complain(0, "the column name is missing")
 	}
-	return len(t.errs) == 0
+	return t.Mistakes() == 0
 }
 
 func (t *table) constituent(row []string) {
@@ -136,7 +131,7 @@ func (t *table) constituent(row []string) {
 		at = len(t.all)
 		t.at[name] = at
 		line, column := t.csv.FieldPos(i)
-		t.all, t.first = append(t.all, exposure.Constituent{Name: name}), append(t.first, place{line, column})
+		t.all, t.first = append(t.all, exposure.Constituent{Name: name}), append(t.first, strict.Place{Line: line, Column: column})
 	}
 	c := &t.all[at]
 	var r exposure.Recipient
@@ -195,7 +190,7 @@ func (t *table) once(v *string, i int, cell string, parse func(string) (string, 
 	case err != nil:
 		t.complain(i, "%s: %w", t.head[i], err)
 	case *v != "" && *v != s:
-		t.complain(i, "%s: %q, and a row above says %q", t.head[i], short(s), short(*v))
+		t.complain(i, "%s: %s, and a row above says %s", t.head[i], strict.Quote(s), strict.Quote(*v))
 	default:
 		*v = s
 	}

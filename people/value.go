@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"ippwatch/exposure"
+	"ippwatch/strict"
 )
 
 // What a person may write, wherever it stands: in YAML, in CSV, on the command
@@ -43,7 +44,7 @@ const armour = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 func checkName(s string) error {
 	switch {
 	case len(s) > 64 || !constituentName.MatchString(s):
-		return fmt.Errorf("%q: want small letters, digits and single hyphens, as it becomes part of file names", short(s))
+		return fmt.Errorf("%s: want small letters, digits and single hyphens, as it becomes part of file names", strict.Quote(s))
 	case slices.Contains(reserved, s):
 		return fmt.Errorf("%q is what reports call something else", s)
 	}
@@ -52,22 +53,15 @@ func checkName(s string) error {
 
 // checkText accepts what pages, mails and terminals show.
 func checkText(s string) error {
-	switch {
-	case s == "":
-		return errEmpty
-	case len(s) > maxText:
-		return fmt.Errorf("has %d bytes: the limit is %d", len(s), maxText)
-	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return fmt.Errorf("%q has a character that does not print", short(s))
+	if s == "" {
+		return errors.New("is empty")
 	}
-	return nil
+	return strict.CheckLine(s, maxText)
 }
-
-var errEmpty = errors.New("is empty")
 
 func parseLanguage(s string) (string, error) {
 	if !languageTag.MatchString(s) {
-		return "", fmt.Errorf("%q: want a tag such as de or pt-BR", short(s))
+		return "", fmt.Errorf("%s: want a tag such as de or pt-BR", strict.Quote(s))
 	}
 	return s, nil
 }
@@ -78,7 +72,7 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	if err != nil {
 		a, errAddr := netip.ParseAddr(s)
 		if errAddr != nil || a.Zone() != "" {
-			return p, fmt.Errorf("%q: not a prefix or an address", short(s))
+			return p, fmt.Errorf("%s: not a prefix or an address", strict.Quote(s))
 		}
 		p = netip.PrefixFrom(a, a.BitLen())
 	}
@@ -94,7 +88,7 @@ func parseNetwork(s string) (netip.Prefix, error) {
 func parseASN(s string) (uint32, error) {
 	n, err := strconv.ParseUint(strings.TrimPrefix(strings.ToUpper(s), "AS"), 10, 32)
 	if err != nil || n == 0 {
-		return 0, fmt.Errorf("%q: want a number from 1 to 4294967295", short(s))
+		return 0, fmt.Errorf("%s: want a number from 1 to 4294967295", strict.Quote(s))
 	}
 	return uint32(n), nil
 }
@@ -103,7 +97,7 @@ func parseCountry(s string) (string, error) {
 	up := strings.ToUpper(s)
 	switch {
 	case !countryCode.MatchString(up):
-		return "", fmt.Errorf("%q: want two letters of ISO 3166-1, such as DE", short(s))
+		return "", fmt.Errorf("%s: want two letters of ISO 3166-1, such as DE", strict.Quote(s))
 	case up == "UK":
 		return "", errors.New("UK is GB in ISO 3166-1")
 	}
@@ -128,7 +122,7 @@ func setField(r *exposure.Recipient, key, s string) (err error) {
 		}
 	case "role":
 		if len(s) > 64 || !constituentName.MatchString(s) {
-			return fmt.Errorf("%q: want a word such as abuse, technical or management", short(s))
+			return fmt.Errorf("%s: want a word such as abuse, technical or management", strict.Quote(s))
 		}
 		r.Role = s
 	case "language":
@@ -136,7 +130,7 @@ func setField(r *exposure.Recipient, key, s string) (err error) {
 	case "medium":
 		r.Medium = exposure.Channel(s)
 		if !slices.Contains([]exposure.Channel{exposure.ByMail, exposure.ByWebhook, exposure.ByPhone}, r.Medium) {
-			return fmt.Errorf("%q: want mail, webhook or phone", short(s))
+			return fmt.Errorf("%s: want mail, webhook or phone", strict.Quote(s))
 		}
 	case "format":
 		r.Format, err = parseForms(s)
@@ -192,7 +186,7 @@ func parseForms(s string) ([]exposure.Form, error) {
 		f := exposure.Form(strings.TrimSpace(word))
 		switch {
 		case !slices.Contains(known, f):
-			return nil, fmt.Errorf("%q: want text, html, xarf, csv", short(word))
+			return nil, fmt.Errorf("%s: want text, html, xarf, csv", strict.Quote(word))
 		case slices.Contains(all, f):
 			return nil, fmt.Errorf("%s stands there twice", f)
 		}
@@ -228,7 +222,7 @@ func parseInterval(s string) (time.Duration, error) {
 		d = time.Duration(min(max(n, -1), 1000)) * 24 * time.Hour
 	}
 	if err != nil || d < 0 || d > maxInterval {
-		return 0, fmt.Errorf("%q: want a time such as 12h or 7d, up to 366d", short(s))
+		return 0, fmt.Errorf("%s: want a time such as 12h or 7d, up to 366d", strict.Quote(s))
 	}
 	return d, nil
 }
@@ -253,7 +247,7 @@ func parseBool(s string) (bool, error) {
 	case "false", "no":
 		return false, nil
 	}
-	return false, fmt.Errorf("%q: want true or false", short(s))
+	return false, fmt.Errorf("%s: want true or false", strict.Quote(s))
 }
 
 func formatBool(b bool) string {
@@ -282,11 +276,11 @@ func complete(r *exposure.Recipient) error {
 	switch r.Medium {
 	case exposure.ByMail:
 		if m, err := mail.ParseAddress(s); err != nil || m.Address != s || strings.ContainsAny(s, " \"") {
-			return fmt.Errorf("%q: not a mail address such as abuse@example.net", short(s))
+			return fmt.Errorf("%s: not a mail address such as abuse@example.net", strict.Quote(s))
 		}
 	case exposure.ByPhone:
 		if !phoneNumber.MatchString(s) {
-			return fmt.Errorf("%q: not a telephone number such as +49 30 123456", short(s))
+			return fmt.Errorf("%s: not a telephone number such as +49 30 123456", strict.Quote(s))
 		}
 	case exposure.ByWebhook:
 		return checkURL(s)
@@ -297,19 +291,11 @@ func complete(r *exposure.Recipient) error {
 func checkURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
-		return fmt.Errorf("%q: not a URL such as https://example.net/hook", short(s))
+		return fmt.Errorf("%s: not a URL such as https://example.net/hook", strict.Quote(s))
 	}
 	addr, _ := netip.ParseAddr(u.Hostname())
 	if u.Scheme == "https" || u.Scheme == "http" && addr.IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("%q: want https, as it carries what is open where", short(s))
-}
-
-// short returns the beginning of a text, for an error.
-func short(s string) string {
-	if len(s) > 60 {
-		return strings.ToValidUTF8(s[:60], "") + "…"
-	}
-	return s
+	return fmt.Errorf("%s: want https, as it carries what is open where", strict.Quote(s))
 }

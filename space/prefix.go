@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"ippwatch/strict"
 )
 
 // Parse reads an address or a prefix, of IPv4 or IPv6, as the command line, the
@@ -15,7 +17,7 @@ import (
 func Parse(s string) (netip.Prefix, error) {
 	p, err := parsePrefix(s)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%s: %w", quote(s), err)
+		return netip.Prefix{}, fmt.Errorf("%s: %w", strict.Quote(s), err)
 	}
 	return p, nil
 }
@@ -32,7 +34,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	}
 	n, err := strconv.ParseUint(length, 10, 16)
 	if err != nil || strconv.FormatUint(n, 10) != length {
-		return netip.Prefix{}, fmt.Errorf("prefix length %s is not a number", quote(length))
+		return netip.Prefix{}, fmt.Errorf("prefix length %s is not a number", strict.Quote(length))
 	}
 	if n > uint64(a.BitLen()) {
 		return netip.Prefix{}, fmt.Errorf("prefix length %d is over %d", n, a.BitLen())
@@ -107,13 +109,4 @@ func bare(p netip.Prefix) string {
 		return p.Addr().String()
 	}
 	return p.String()
-}
-
-// quote shows what somebody wrote: escaped, and not all of it when it is long.
-func quote(s string) string {
-	const most = 60
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "..."
-	}
-	return strconv.Quote(s)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go4.org/netipx"
+
+	"ippwatch/strict"
 )
 
 // Routes are a table of the user's that tells which networks belong to an AS
@@ -73,36 +75,36 @@ var (
 // the table, line and column, up to twenty at once.
 func ParseRoutes(name string, r io.Reader) (Routes, error) {
 	t := Routes{name: name}
-	c := complaints{name: name}
+	c := strict.File{Name: name}
 	err := eachLine(name, r, func(number int, line string) bool {
 		if s := strings.TrimSpace(line); s == "" || s[0] == '#' {
 			return true
 		}
 		if t.format == nil {
 			if t.format = detect(line); t.format == nil {
-				c.at(number, 1, fmt.Errorf("%s: want a line of RouteViews pfx2as, iptoasn or RIR delegated-extended", quote(line)))
+				c.At(number, 1, "%s: want a line of RouteViews pfx2as, iptoasn or RIR delegated-extended", strict.Quote(line))
 				return false
 			}
 		}
 		fields := split(line, t.format.separator)
 		switch row, bad, err := t.format.parse(fields); {
 		case err != nil:
-			c.at(number, fieldColumn(line, t.format.separator, bad), fmt.Errorf("%s: %w", t.format.name, err))
+			c.At(number, fieldColumn(line, t.format.separator, bad), "%s: %w", t.format.name, err)
 		case len(t.v4)+len(t.v6) >= maxRoutes:
-			c.at(number, 1, fmt.Errorf("more than %d routes", maxRoutes))
+			c.At(number, 1, "more than %d routes", maxRoutes)
 			return false
 		default:
 			t.add(row)
 		}
-		return !c.full()
+		return !c.Full()
 	})
 	if err != nil {
-		c.add(err)
+		c.Add(err)
 	}
-	if t.format == nil && len(c.errs) == 0 {
-		c.add(fmt.Errorf("%s: the table is empty", name))
+	if t.format == nil && c.Mistakes() == 0 {
+		c.Add(fmt.Errorf("%s: the table is empty", name))
 	}
-	if err := c.err(); err != nil {
+	if err := c.Err(); err != nil {
 		return Routes{}, err
 	}
 	t.v4, t.v6 = slices.Clip(t.v4), slices.Clip(t.v6)
@@ -215,9 +217,9 @@ func parsePfx2as(f []string) (r row, bad int, err error) {
 	if len(f) != 3 {
 		return r, 0, fmt.Errorf("%d fields: want prefix, length and origins", len(f))
 	}
-	p, err := parsePrefix(f[0] + "/" + f[1])
+	p, err := Parse(f[0] + "/" + f[1])
 	if err != nil {
-		return r, 0, fmt.Errorf("%s: %w", quote(f[0]+"/"+f[1]), err)
+		return r, 0, err
 	}
 	if r.asns, err = parseOrigins(f[2]); err != nil {
 		return r, 2, err
@@ -234,10 +236,10 @@ func parseIPtoASN(f []string) (r row, bad int, err error) {
 		return r, 0, fmt.Errorf("%d fields: want start, end, AS number, country and name, with tabs between", len(f))
 	}
 	if r.from, err = parseAddr(f[0]); err != nil {
-		return r, 0, fmt.Errorf("start %s: %w", quote(f[0]), err)
+		return r, 0, fmt.Errorf("start %s: %w", strict.Quote(f[0]), err)
 	}
 	if r.to, err = parseAddr(f[1]); err != nil {
-		return r, 1, fmt.Errorf("end %s: %w", quote(f[1]), err)
+		return r, 1, fmt.Errorf("end %s: %w", strict.Quote(f[1]), err)
 	}
 	if r.from.BitLen() != r.to.BitLen() || r.to.Less(r.from) {
 		return r, 1, fmt.Errorf("end %s is not after start %s", r.to, r.from)
@@ -276,24 +278,24 @@ func parseDelegated(f []string) (r row, bad int, err error) {
 		return r, 1, err
 	}
 	if r.from, err = parseAddr(f[3]); err != nil {
-		return r, 3, fmt.Errorf("start %s: %w", quote(f[3]), err)
+		return r, 3, fmt.Errorf("start %s: %w", strict.Quote(f[3]), err)
 	}
 	switch {
 	case f[2] == "ipv4" && r.from.Is4():
 		n, err := strconv.ParseUint(f[4], 10, 64)
 		first := numberOf(r.from)
 		if err != nil || n == 0 || n > 1<<32-first.lo {
-			return r, 4, fmt.Errorf("value %s: want the number of addresses after %s", quote(f[4]), r.from)
+			return r, 4, fmt.Errorf("value %s: want the number of addresses after %s", strict.Quote(f[4]), r.from)
 		}
 		r.to = first.plus4(n - 1)
 	case f[2] == "ipv6" && r.from.Is6():
-		p, err := parsePrefix(f[3] + "/" + f[4])
+		p, err := Parse(f[3] + "/" + f[4])
 		if err != nil {
-			return r, 4, fmt.Errorf("%s: %w", quote(f[3]+"/"+f[4]), err)
+			return r, 4, err
 		}
 		r.to = netipx.PrefixLastIP(p)
 	default:
-		return r, 2, fmt.Errorf("type %s with start %s: want ipv4, ipv6 or asn", quote(f[2]), r.from)
+		return r, 2, fmt.Errorf("type %s with start %s: want ipv4, ipv6 or asn", strict.Quote(f[2]), r.from)
 	}
 	return r, 0, nil
 }
@@ -315,7 +317,7 @@ func parseOrigins(s string) ([]uint32, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("origin %s: want an AS number", quote(s))
+		return nil, fmt.Errorf("origin %s: want an AS number", strict.Quote(s))
 	}
 	return all, nil
 }
@@ -325,7 +327,7 @@ const maxOrigins = 1000
 func parseASN(s string) (uint32, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("AS number %s: want a number of 32 bits", quote(s))
+		return 0, fmt.Errorf("AS number %s: want a number of 32 bits", strict.Quote(s))
 	}
 	return uint32(n), nil
 }
@@ -333,7 +335,7 @@ func parseASN(s string) (uint32, error) {
 func parseCountry(s string) (country, error) {
 	up := strings.ToUpper(s)
 	if len(up) != 2 || strings.Trim(up, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return country{}, fmt.Errorf("country %s: want two letters, such as DE", quote(s))
+		return country{}, fmt.Errorf("country %s: want two letters, such as DE", strict.Quote(s))
 	}
 	return country{up[0], up[1]}, nil
 }

@@ -99,11 +99,11 @@ func TestParseScopeRefuses(t *testing.T) {
 		{"a list", "- x\n", "s:1:1: want keys and values, such as authorised_by: ..., not a list"},
 		{"a syntax error", "a: b: c\n", "s:1:4: mapping value is not allowed in this context"},
 		{"a key twice", head + "contact: c\nnetworks: [192.0.2.1]\n", `s:4:1: mapping key "contact" already defined at [2:1]`},
-		{"two documents", head + "networks: [192.0.2.1]\n---\na: b\n", "s:6:1: a second document: one scope is one document"},
+		{"two documents", head + "networks: [192.0.2.1]\n---\na: b\n", "s:5:1: a second document: one file is one document"},
 		{"a tab", "networks:\n\t- 192.0.2.1\n", "s:2:1: found character '\t' that cannot start any token"},
 		{"not UTF-8", "authorised_by: A\ncontact: \xff\n", "s:2:1: the text is not UTF-8"},
-		{"a typo in a key", head + "network: [192.0.2.1]\n", "s:4:1: unknown key \"network\": did you mean networks?\n" +
-			"s:1:1: networks is missing"},
+		{"a typo in a key", head + "network: [192.0.2.1]\n", "s:1:1: networks is missing\n" +
+			"s:4:1: unknown key \"network\": did you mean networks?"},
 		{
 			"a foreign key", head + "networks: [192.0.2.1]\nports: [631]\n",
 			`s:5:1: unknown key "ports": the keys are authorised_by, contact, expires, networks, exclude, note`,
@@ -112,7 +112,7 @@ func TestParseScopeRefuses(t *testing.T) {
 			"s:1:1: authorised_by is missing\ns:1:1: contact is missing\ns:1:1: expires is missing\ns:1:1: networks is missing"},
 		{
 			"a field not filled in", "authorised_by: \"\"\ncontact: b\nexpires: \"\"\nnetworks: [192.0.2.1]\n",
-			"s:1:16: authorised_by is empty: write who it is\n" +
+			"s:1:16: authorised_by is empty\n" +
 				"s:3:10: expires is empty: write the last day on which the scope holds, such as 2026-12-31",
 		},
 		{
@@ -121,8 +121,7 @@ func TestParseScopeRefuses(t *testing.T) {
 		},
 		{
 			"an alias", "authorised_by: &a x\ncontact: *a\nexpires: 2026-12-31\nnetworks: [192.0.2.1]\n",
-			"s:1:16: authorised_by: want text, not an anchor or alias: put it in quotes\n" +
-				"s:2:10: contact: want text, not an anchor or alias: put it in quotes",
+			"s:1:16: an anchor, alias or tag: write it out, or put the text in quotes",
 		},
 		{
 			"an escape sequence for the terminal", "authorised_by: \"A\\e[2J\"\ncontact: b\nexpires: 2026-12-31\nnetworks: [192.0.2.1]\n",
@@ -136,9 +135,9 @@ func TestParseScopeRefuses(t *testing.T) {
 			"a day in the German order", "authorised_by: A\ncontact: b\nexpires: 31.12.2026\nnetworks: [192.0.2.1]\n",
 			`s:3:10: expires: "31.12.2026": want a day such as 2026-12-31 or a time such as 2026-12-31T18:00:00Z`,
 		},
-		{"no list", head + "networks: 192.0.2.0/24\n", "s:4:11: networks: want a list, a dash before each prefix, not text"},
+		{"no list", head + "networks: 192.0.2.0/24\n", "s:4:11: networks: want a list, such as [a, b], not text"},
 		{"no network", head + "networks: []\n", "s:4:11: networks: the list is empty: nothing may be probed"},
-		{"a null network", head + "networks:\n", "s:4:11: networks: want a list, a dash before each prefix, not nothing"},
+		{"a null network", head + "networks:\n", "s:4:1: networks is empty"},
 		{"many mistakes at once", head + `networks:
   - 198.51.100.0/33
   - 198.51.100.7/24
@@ -179,34 +178,15 @@ s:17:5: exclude: "192.0.2": not an address or a prefix; names are not resolved`}
 	}
 }
 
-func TestParseScopeBoundsItsWork(t *testing.T) {
-	var keys strings.Builder
-	for i := range 100_000 {
-		fmt.Fprintf(&keys, "k%d: 1\n", i)
-	}
-	for name, tt := range map[string]struct{ in, want string }{
-		"brackets without end":  {"networks: " + strings.Repeat("[", 1<<20), "s:1:1011: more than 1000 brackets: write lists with dashes"},
-		"dashes without end":    {strings.Repeat("- ", 1<<20), "s:1:201: more than 100 dashes on one line"},
-		"keys without end":      {keys.String(), "s:1001:6: more than 1000 keys: put addresses that end in a colon in quotes"},
-		"keys after lone CRs":   {strings.ReplaceAll(keys.String(), "\n", "\r"), "s:1:1: the text has a CR that ends no line"},
-		"documents without end": {strings.Repeat("--- a\n", 100_000), "s:2:1: a second document: one scope is one document"},
-		"braces without end":    {"a: {\n" + strings.ReplaceAll(keys.String(), ": 1", ","), "s:1:4: braces: write keys and values on lines of their own"},
-		"a text without end":    {strings.Repeat("# comment\n", 2<<20), "s:1:1: the scope has 20971520 bytes: the limit is 16777216"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if _, err := ParseScope("s", []byte(tt.in)); errText(err) != tt.want {
-				t.Errorf("ParseScope: %v, want %s", err, tt.want)
-			}
-		})
-	}
+func TestParseScopeOfACountry(t *testing.T) {
 	whole := "authorised_by: A\ncontact: b\nexpires: 2026-12-31\nnetworks:\n" + strings.Repeat("  - 192.0.2.0/24 # AS64500: [x] {y}\n", 70_000)
 	if s, err := ParseScope("s", []byte(whole)); err != nil || len(s.Networks) != 70_000 {
 		t.Errorf("a large country: %d networks, %v", len(s.Networks), err)
 	}
 	in := "networks:\n" + strings.Repeat("  - x\n", 1000)
 	_, err := ParseScope("s", []byte(in))
-	if got := strings.Count(fmt.Sprint(err), "\n"); got != maxComplaints {
-		t.Errorf("a thousand mistakes give %d lines, want %d", got+1, maxComplaints+1)
+	if got := strings.Count(fmt.Sprint(err), "\n"); got != 20 {
+		t.Errorf("a thousand mistakes give %d lines, want %d", got+1, 21)
 	}
 }
 
@@ -328,7 +308,7 @@ func TestParse(t *testing.T) {
 		{"a mapped prefix", "::ffff:0:0/96", `"::ffff:0:0/96": an IPv4-mapped address: write 0.0.0.0`},
 		{
 			"a line of garbage", strings.Repeat("x", 100),
-			`"` + strings.Repeat("x", 60) + `"...: not an address or a prefix; names are not resolved`,
+			`"` + strings.Repeat("x", 60) + `…": not an address or a prefix; names are not resolved`,
 		},
 	}
 	for _, tt := range tests {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go4.org/netipx"
+
+	"ippwatch/strict"
 )
 
 // Why an address is not asked. Errors of [Scope.Set] and [Guard.Allow] wrap one
@@ -243,7 +245,7 @@ func (l layers) dropped(scope, store []netip.Prefix) []Dropped {
 
 // checkTargets returns an error for each target with nothing left inside.
 func (l layers) checkTargets(targets []netip.Prefix) error {
-	var c complaints
+	var c strict.File
 	for _, t := range targets {
 		r := netipx.RangeOfPrefix(t)
 		if l.left.overlap(r) {
@@ -251,14 +253,14 @@ func (l layers) checkTargets(targets []netip.Prefix) error {
 		}
 		switch {
 		case !l.networks.overlap(r):
-			c.add(fmt.Errorf("target %s: %w", bare(t), ErrOutside))
+			c.Add(fmt.Errorf("target %s: %w", bare(t), ErrOutside))
 		case !l.included.overlap(r):
-			c.add(fmt.Errorf("target %s: %w", bare(t), ErrExcluded))
+			c.Add(fmt.Errorf("target %s: %w", bare(t), ErrExcluded))
 		default:
-			c.add(fmt.Errorf("target %s: %s: %w", bare(t), l.blockOf(r), ErrSpecial))
+			c.Add(fmt.Errorf("target %s: %s: %w", bare(t), l.blockOf(r), ErrSpecial))
 		}
 	}
-	return c.err()
+	return c.Err()
 }
 
 // emptiness says why nothing is left of a scope that was not narrowed.

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"unicode/utf8"
+
+	"ippwatch/strict"
 )
 
 // The largest target list, as many as an IPv6 set may have, and the longest line.
@@ -20,28 +22,28 @@ const (
 // [Parse] reads them; empty lines and what follows a # are skipped. Errors name
 // the list, line and column, up to twenty at once.
 func ParseTargets(name string, r io.Reader) ([]netip.Prefix, error) {
-	c := complaints{name: name}
+	c := strict.File{Name: name}
 	var all []netip.Prefix
 	err := eachLine(name, r, func(number int, line string) bool {
 		text, column := firstField(line)
 		if text == "" {
 			return true
 		}
-		switch p, err := parsePrefix(text); {
+		switch p, err := Parse(text); {
 		case err != nil:
-			c.at(number, column, fmt.Errorf("%s: %w", quote(text), err))
+			c.At(number, column, "%w", err)
 		case len(all) == maxTargets:
-			c.at(number, column, fmt.Errorf("more than %d targets: give prefixes", maxTargets))
+			c.At(number, column, "more than %d targets: give prefixes", maxTargets)
 			return false
 		default:
 			all = append(all, p)
 		}
-		return !c.full()
+		return !c.Full()
 	})
 	if err != nil {
-		c.add(err)
+		c.Add(err)
 	}
-	if err := c.err(); err != nil {
+	if err := c.Err(); err != nil {
 		return nil, err
 	}
 	return all, nil

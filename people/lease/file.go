@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -10,21 +9,17 @@ import (
 	"sort"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"ippwatch/exposure"
 	"ippwatch/space"
 	"ippwatch/store"
+	"ippwatch/strict"
 )
 
 // maxAssignments bounds a file: so many are kept in memory while it is read.
 const maxAssignments = 5_000_000
 
-const (
-	maxName   = 300 // bytes of a customer
-	maxErrors = 20
-)
+const maxName = 300 // bytes of a customer
 
 // customerColumns are the columns of a file of customers; address is another
 // word for prefix.
@@ -39,12 +34,12 @@ func ParseTime(s string) (time.Time, error) {
 	for _, form := range timeForms {
 		if t, err := time.Parse(form, s); err == nil {
 			if t = t.UTC(); t.Year() < 1970 || t.Year() > 2261 {
-				return time.Time{}, fmt.Errorf("%q: want a year from 1970 to 2261", short(s))
+				return time.Time{}, fmt.Errorf("%s: want a year from 1970 to 2261", strict.Quote(s))
 			}
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q: want a time such as 2026-11-23T09:30:00Z, or 2026-11-23 09:30 in UTC", short(s))
+	return time.Time{}, fmt.Errorf("%s: want a time such as 2026-11-23T09:30:00Z, or 2026-11-23 09:30 in UTC", strict.Quote(s))
 }
 
 // A File is the rows of a file of customers, sorted, no two with the same
@@ -62,14 +57,14 @@ type File struct {
 // to twenty; that one address belongs to two customers from the same moment on
 // is one.
 func Parse(name string, r io.Reader) (File, error) {
-	l := reader{complaints: complaints{name: name}, names: make(map[string]string)}
+	l := reader{File: strict.File{Name: name}, names: make(map[string]string)}
 	l.csv = csv.NewReader(r)
 	l.csv.ReuseRecord, l.csv.FieldsPerRecord = true, -1
 	l.read()
-	if len(l.errs) == 0 {
+	if l.Mistakes() == 0 {
 		l.settle()
 	}
-	if err := l.err(); err != nil {
+	if err := l.Err(); err != nil {
 		return File{}, err
 	}
 	return File{l.rows, l.overlaps}, nil
@@ -77,7 +72,7 @@ func Parse(name string, r io.Reader) (File, error) {
 
 // A reader is a file on its way.
 type reader struct {
-	complaints
+	strict.File
 	csv                        *csv.Reader
 	prefix, customer, from, to int // columns
 	width                      int
@@ -89,7 +84,7 @@ type reader struct {
 
 func (l *reader) complain(i int, format string, args ...any) {
 	line, column := l.csv.FieldPos(i)
-	l.at(line, column, format, args...)
+	l.At(line, column, format, args...)
 }
 
 func (l *reader) read() {
@@ -101,7 +96,7 @@ func (l *reader) read() {
 	if !l.heads(head) {
 		return
 	}
-	for !l.more {
+	for !l.Full() {
 		row, err := l.csv.Read()
 		switch {
 		case err != nil:
@@ -123,12 +118,12 @@ func (l *reader) broken(err error) {
 	wrong, ok := errors.AsType[*csv.ParseError](err)
 	switch {
 	case ok:
-		l.at(wrong.Line, wrong.Column, "%w", wrong.Err)
+		l.At(wrong.Line, wrong.Column, "%w", wrong.Err)
 	case errors.Is(err, io.EOF) && l.width > 0:
 	case errors.Is(err, io.EOF):
-		l.at(1, 1, "the file is empty: want a head such as prefix,customer,from,to")
+		l.At(1, 1, "the file is empty: want a head such as prefix,customer,from,to")
 	default:
-		l.at(1, 1, "%w", err)
+		l.At(1, 1, "%w", err)
 	}
 }
 
@@ -139,7 +134,7 @@ func (l *reader) heads(head []string) bool {
 		at := map[string]*int{"prefix": &l.prefix, "address": &l.prefix, "customer": &l.customer, "from": &l.from, "to": &l.to}[strings.TrimPrefix(h, "\ufeff")]
 		switch {
 		case at == nil:
-			l.complain(i, "unknown column %q: the columns are %s", short(h), strings.Join(customerColumns, ", "))
+			l.complain(i, "unknown column %s: the columns are %s", strict.Quote(h), strings.Join(customerColumns, ", "))
 		case *at >= 0:
 			l.complain(i, "the column %s stands there twice", h)
 		default:
@@ -149,13 +144,13 @@ func (l *reader) heads(head []string) bool {
 	if l.prefix < 0 || l.customer < 0 {
 		l.complain(0, "the columns prefix (or address) and customer are needed")
 	}
-	return len(l.errs) == 0
+	return l.Mistakes() == 0
 }
 
 func (l *reader) row(row []string) {
 	var a exposure.Assignment
 	var err error
-	before := len(l.errs)
+	before := l.Mistakes()
 	if a.Prefix, err = space.Parse(strings.TrimSpace(row[l.prefix])); err != nil {
 		l.complain(l.prefix, "prefix: %w", err)
 	}
@@ -164,7 +159,7 @@ func (l *reader) row(row []string) {
 	if !a.To.IsZero() && !a.From.Before(a.To) {
 		l.complain(l.to, "to: %s is not after from, %s", a.To.Format(time.RFC3339), a.From.Format(time.RFC3339))
 	}
-	if len(l.errs) > before || l.more {
+	if l.Mistakes() > before || l.Full() {
 		return
 	}
 	line, _ := l.csv.FieldPos(0)
@@ -176,15 +171,12 @@ func (l *reader) named(s string) string {
 	if ok {
 		return name
 	}
-	switch {
-	case s == "":
+	if s == "" {
 		l.complain(l.customer, "customer: is empty")
 		return ""
-	case len(s) > maxName:
-		l.complain(l.customer, "customer: has %d bytes: the limit is %d", len(s), maxName)
-		return ""
-	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
-		l.complain(l.customer, "customer: %q has a character that does not print", short(s))
+	}
+	if err := strict.CheckLine(s, maxName); err != nil {
+		l.complain(l.customer, "customer: %w", err)
 		return ""
 	}
 	name = strings.Clone(s)
@@ -214,7 +206,7 @@ func (l *reader) Swap(i, j int) {
 // true.
 func (l *reader) settle() {
 	if len(l.rows) == 0 {
-		l.at(1, 1, "the file has no row below the head")
+		l.At(1, 1, "the file has no row below the head")
 		return
 	}
 	sort.Stable(l)
@@ -230,7 +222,7 @@ func (l *reader) settle() {
 		case a == b:
 			continue
 		case a.From.Equal(b.From):
-			l.at(int(l.lines[i]), 1, "%s belongs to %s, and by line %d to %s, from the same time on",
+			l.At(int(l.lines[i]), 1, "%s belongs to %s, and by line %d to %s, from the same time on",
 				a.Prefix, until(a), l.lines[kept-1], until(b))
 		case a.Customer != b.Customer && (b.To.IsZero() || a.From.Before(b.To)):
 			l.overlaps++
@@ -247,46 +239,4 @@ func until(a exposure.Assignment) string {
 		return a.Customer
 	}
 	return a.Customer + " until " + a.To.Format(time.RFC3339)
-}
-
-// complaints are what is wrong with a file.
-type complaints struct {
-	name string
-	errs []complaint
-	more bool // than maxErrors
-}
-
-// A complaint is a mistake and its place, both counted from 1.
-type complaint struct {
-	line, column int
-	err          error
-}
-
-func (c *complaints) at(line, column int, format string, args ...any) {
-	if c.more = c.more || len(c.errs) == maxErrors; !c.more {
-		c.errs = append(c.errs, complaint{line, column, fmt.Errorf(format, args...)})
-	}
-}
-
-// err returns the complaints in the order of the file, a line each, or nil.
-func (c *complaints) err() error {
-	slices.SortStableFunc(c.errs, func(a, b complaint) int {
-		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
-	})
-	var all []error
-	for _, one := range c.errs {
-		all = append(all, fmt.Errorf("%s:%d:%d: %w", c.name, one.line, one.column, one.err))
-	}
-	if c.more {
-		all = append(all, errors.New("and more of the kind"))
-	}
-	return errors.Join(all...)
-}
-
-// short returns the beginning of a text, for an error.
-func short(s string) string {
-	if len(s) > 60 {
-		return strings.ToValidUTF8(s[:60], "") + "…"
-	}
-	return s
 }

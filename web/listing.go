@@ -421,6 +421,10 @@ func (s *Sheet) Show(c Cell) any {
 	return "–"
 }
 
+// mostSaid is how much of a sentence a cell shows, in bytes: strangers' words stand
+// in it. An export has all.
+const mostSaid = 600
+
 // A CellSheet is what the template "cell" gets as its dot.
 type CellSheet struct {
 	Cell  Cell
@@ -437,7 +441,11 @@ func (s *Sheet) Cell(c Cell) CellSheet {
 			sentences = []string{c.Text}
 		}
 		for _, one := range sentences {
-			sheet.Says = append(sheet.Says, s.Say(one))
+			said := s.Say(one)
+			if len(said.Text) > mostSaid {
+				said.Text = strings.ToValidUTF8(said.Text[:mostSaid], "") + "…"
+			}
+			sheet.Says = append(sheet.Says, said)
 		}
 	}
 	if len(sheet.Says) == 0 {

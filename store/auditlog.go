@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"iter"
 	"strings"
@@ -121,20 +122,10 @@ func (s *Store) auditRows(ctx context.Context, where term, f AuditFilter, after 
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.reads.QueryContext(ctx, q.text, q.args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []Noted
-	for rows.Next() {
-		var n Noted
+	return rowsOf(ctx, s, q, func(rows *sql.Rows) (n Noted, err error) {
 		var at instant
-		if err := rows.Scan(&n.Seq, &at, &n.Who, &n.What, &n.Detail); err != nil {
-			return nil, err
-		}
+		err = rows.Scan(&n.Seq, &at, &n.Who, &n.What, &n.Detail)
 		n.At = at.Time
-		all = append(all, n)
-	}
-	return all, rows.Err()
+		return n, err
+	})
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"iter"
 	"net/netip"
@@ -188,6 +189,24 @@ const byKey = "exposures INDEXED BY sqlite_autoindex_exposures_1"
 type term struct {
 	text string
 	args []any
+}
+
+// rowsOf reads all rows of a query.
+func rowsOf[T any](ctx context.Context, s *Store, q term, read func(*sql.Rows) (T, error)) ([]T, error) {
+	rows, err := s.reads.QueryContext(ctx, q.text, q.args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		one, err := read(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
 }
 
 func both(a, b term) term {
@@ -557,24 +576,14 @@ func (s *Store) caseRows(ctx context.Context, from string, t term, order string)
 	if t.text != "" {
 		q += " WHERE " + t.text
 	}
-	rows, err := s.reads.QueryContext(ctx, q+order, t.args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []exposureRow
-	for rows.Next() {
-		var i exposureRow
-		if err := rows.Scan(
+	return rowsOf(ctx, s, term{q + order, t.args}, func(rows *sql.Rows) (i exposureRow, err error) {
+		err = rows.Scan(
 			&i.Addr, &i.Transport, &i.Port, &i.Rule, &i.Name, &i.Severity, &i.Condition, &i.Since, &i.Contact, &i.Ruling, &i.Cycle, &i.FirstSeen, &i.LastSeen,
 			&i.TimesSeen, &i.Evidence, &i.Last, &i.Country, &i.Region, &i.City, &i.Asn, &i.AsName, &i.Hostname, &i.Simulated, &i.Device, &i.ClearedAt,
 			&i.SilentAt, &i.RuledBy, &i.RuledWhy, &i.RuledUntil, &i.Assignee, &i.MovedTo, &i.MovedFrom,
-		); err != nil {
-			return nil, err
-		}
-		all = append(all, i)
-	}
-	return all, rows.Err()
+		)
+		return i, err
+	})
 }
 
 // IsCaseMark reports whether the text is the mark of a case.

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"iter"
 	"slices"
@@ -139,23 +140,12 @@ func (s *Store) outboxPage(ctx context.Context, where term, f OutboxFilter, behi
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.reads.QueryContext(ctx, q.text, q.args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []Message
-	for rows.Next() {
+	return rowsOf(ctx, s, q, func(rows *sql.Rows) (Message, error) {
 		var i messagesRow
 		if err := rows.Scan(&i.ID, &i.OfRun, &i.Kind, &i.Rule, &i.Party, &i.Recipient, &i.Day, &i.Doc, &i.State, &i.Reason, &i.Mail, &i.Planned, &i.Next, &i.Begun,
 			&i.Ended, &i.Answered, &i.Attempts, &i.FirstTry, &i.Texts, &i.Envelope, &i.Owed, &i.OwedWhy, &i.OwedAt, &i.Size); err != nil {
-			return nil, err
+			return Message{}, err
 		}
-		m, err := i.message()
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, m)
-	}
-	return all, rows.Err()
+		return i.message()
+	})
 }

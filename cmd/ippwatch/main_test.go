@@ -195,6 +195,7 @@ var masks = []struct {
 	{regexp.MustCompile(`20[23]\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "2006-01-02T15:04:05Z"},
 	{regexp.MustCompile(`20[23]\d-\d\d-\d\d`), "2006-01-02"},
 	{regexp.MustCompile(`\b\d{1,2} (January|February|March|April|May|June|July|August|September|October|November|December) 20[23]\d\b`), "2 January 2006"}, // in prose, which is not aligned
+	{regexp.MustCompile(`\b\d{1,2}\. (Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember) 20[23]\d\b`), "2. Januar 2006"},
 }
 
 // masked is ippwatch for scripts that compare to the letter.

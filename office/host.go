@@ -65,22 +65,9 @@ func (d *desk) hosts(w http.ResponseWriter, r *http.Request, v *gate.Visit) erro
 		if q.Sort == "addr" {
 			return d.hostRows(r, v, q)
 		}
-		var rows []web.Row
 		all := q
 		all.After = ""
-		for row, err := range d.hostRows(r, v, all) {
-			if err == nil && len(rows) == maxSorted {
-				if cut.N = int64(maxSorted); q.Format == "" {
-					break
-				}
-				err = tooManyToSort()
-			}
-			if err != nil {
-				return func(yield func(web.Row, error) bool) { yield(web.Row{}, err) }
-			}
-			rows = append(rows, row)
-		}
-		return web.Sorted(t, q, rows)
+		return sortedRows(t, q, d.hostRows(r, v, all), &cut.N)
 	}, cut)
 }
 
@@ -319,7 +306,7 @@ func observationTable() *web.Table {
 	}
 }
 
-// takes reports whether the filter takes an observation.
+// takesObservation reports whether the filter takes one.
 func takesObservation(q web.Query, rec *archive.Record) bool {
 	if day := q.Day("since"); !day.IsZero() && rec.Observed.Before(day) {
 		return false
@@ -341,46 +328,57 @@ func tooManyToSort() error {
 	return gate.Bad("sort: these are more than %d rows, which is the most that this file sorts: narrow the list, or take it in its own order", maxSorted)
 }
 
+// sortedRows yields rows that come in another order in that of the query. Cut says
+// how many were sorted when there are more.
+func sortedRows(t *web.Table, q web.Query, all iter.Seq2[web.Row, error], cut *int64) iter.Seq2[web.Row, error] {
+	return func(yield func(web.Row, error) bool) {
+		var rows []web.Row
+		for row, err := range all {
+			if err == nil && len(rows) == maxSorted {
+				if *cut = int64(maxSorted); q.Format == "" {
+					break
+				}
+				err = tooManyToSort()
+			}
+			if err != nil {
+				yield(web.Row{}, err)
+				return
+			}
+			rows = append(rows, row)
+		}
+		web.Sorted(t, q, rows)(yield)
+	}
+}
+
 // observations yields those of one address, the last first: along the archive; in
 // any other order the newest are read and sorted, and cut says how many when there
 // are more.
 func (d *desk) observations(r *http.Request, v *gate.Visit, addr netip.Addr, cut *int64) web.Rows {
 	return func(q web.Query) iter.Seq2[web.Row, error] {
-		return func(yield func(web.Row, error) bool) {
-			along := q.Sort == "time" && q.Down
-			behind := q.After == ""
-			var rows []web.Row
-			for rec, err := range d.Archive.History(r.Context(), v.View, addr, 0) {
-				if err != nil {
-					yield(web.Row{}, err)
-					return
-				}
-				if along && !behind {
-					behind = string(rec.ID) == q.After
-					continue
-				}
-				if !takesObservation(q, &rec) {
-					continue
-				}
-				if along {
-					if !yield(observationRow(&rec, whole(v)), nil) {
-						return
-					}
-					continue
-				}
-				if len(rows) == maxSorted {
-					if *cut = int64(maxSorted); q.Format != "" {
-						yield(web.Row{}, tooManyToSort())
-						return
-					}
-					break
-				}
-				rows = append(rows, observationRow(&rec, whole(v)))
+		if q.Sort == "time" && q.Down {
+			return d.observationRows(r, v, addr, q)
+		}
+		all := q
+		all.After = ""
+		return sortedRows(observationTable(), q, d.observationRows(r, v, addr, all), cut)
+	}
+}
+
+// observationRows yields those that the filter takes, the last first.
+func (d *desk) observationRows(r *http.Request, v *gate.Visit, addr netip.Addr, q web.Query) iter.Seq2[web.Row, error] {
+	return func(yield func(web.Row, error) bool) {
+		behind := q.After == ""
+		for rec, err := range d.Archive.History(r.Context(), v.View, addr, 0) {
+			if err != nil {
+				yield(web.Row{}, err)
+				return
 			}
-			for row, err := range web.Sorted(observationTable(), q, rows) {
-				if !yield(row, err) {
-					return
-				}
+			if !behind {
+				behind = string(rec.ID) == q.After
+				continue
+			}
+			if takesObservation(q, &rec) && !yield(observationRow(&rec, whole(v)), nil) {
+				return
 			}
 		}
 	}

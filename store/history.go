@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"iter"
 	"time"
@@ -98,20 +99,12 @@ func (s *Store) StepCounts(ctx context.Context, v access.View, since time.Time) 
 	if v.Tier != access.Operator {
 		return nil, nil
 	}
-	rows, err := s.reads.QueryContext(ctx, "SELECT axis, was, became, count(*) FROM transitions WHERE at >= ? GROUP BY axis, was, became", instant{since}.nanoseconds())
+	q := term{"SELECT axis, was, became, count(*) FROM transitions WHERE at >= ? GROUP BY axis, was, became", []any{instant{since}.nanoseconds()}}
+	all, err := rowsOf(ctx, s, q, func(rows *sql.Rows) (c StepCount, err error) {
+		err = rows.Scan(&c.Axis, &c.From, &c.To, &c.N)
+		return c, err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("count steps: %w", explain(err))
-	}
-	defer rows.Close()
-	var all []StepCount
-	for rows.Next() {
-		var c StepCount
-		if err := rows.Scan(&c.Axis, &c.From, &c.To, &c.N); err != nil {
-			return nil, fmt.Errorf("count steps: %w", explain(err))
-		}
-		all = append(all, c)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("count steps: %w", explain(err))
 	}
 	return all, nil

@@ -45,15 +45,14 @@ func (p *page) AriaSort(column string) string {
 func (p *page) Groups() []Group {
 	by, down := p.sorting()
 	all := slices.Clone(p.A.Groups)
-	number := func(v Value) int64 { return v.N }
-	compare := func(a, b Group) int { return cmp.Compare(number(a.Value), number(b.Value)) }
+	compare := func(a, b Group) int { return cmp.Compare(a.Value.N, b.Value.N) }
 	switch by {
 	case "name":
 		compare = func(a, b Group) int {
 			return strings.Compare(strings.ToLower(p.S.Name(p.A.Group, a.Key)), strings.ToLower(p.S.Name(p.A.Group, b.Key)))
 		}
 	case "before":
-		compare = func(a, b Group) int { return cmp.Compare(number(a.Before), number(b.Before)) }
+		compare = func(a, b Group) int { return cmp.Compare(a.Before.N, b.Before.N) }
 	case "change":
 		compare = func(a, b Group) int {
 			x, _ := a.Difference()

@@ -64,18 +64,23 @@ func (s *Site) readTexts(fsys fs.FS, dir string) error {
 	return nil
 }
 
-// addTexts adds texts to the catalogue of a language. A key with a space is an
-// English sentence that is kept with what was found: see package phrase.
+// place is where a key belongs: one with a space is an English sentence that is
+// kept with what was found, see package phrase.
+func (c catalogue) place(key string) map[string]string {
+	if phrase.Is(key) {
+		return c.says
+	}
+	return c.texts
+}
+
+// addTexts adds texts to the catalogue of a language.
 func (s *Site) addTexts(tag string, texts map[string]string, better bool) error {
 	book, ok := s.books[tag]
 	if !ok {
 		book = catalogue{tag: tag, texts: make(map[string]string), says: make(map[string]string)}
 	}
 	for key, text := range texts {
-		into := book.texts
-		if phrase.Is(key) {
-			into = book.says
-		}
+		into := book.place(key)
 		if _, twice := into[key]; twice && !better { // a user's file may say it better
 			return fmt.Errorf("there are two texts %s", key)
 		}
@@ -92,10 +97,7 @@ func (s *Site) lend(tag string, texts map[string]string) {
 		return
 	}
 	for key, text := range texts {
-		into := book.texts
-		if phrase.Is(key) {
-			into = book.says
-		}
+		into := book.place(key)
 		if _, better := into[key]; !better {
 			into[key] = text
 		}

@@ -58,10 +58,11 @@ func (d *desk) oneCase(w http.ResponseWriter, r *http.Request, v *gate.Visit) er
 		}
 	}
 	f.Exposure = named[at]
-	for _, part := range []func(http.ResponseWriter, *http.Request, *gate.Visit, *caseFile) (bool, error){d.fillCase, d.caseTables} {
-		if done, err := part(w, r, v, &f); err != nil || done {
-			return err
-		}
+	if err := d.fillCase(r, v, &f); err != nil {
+		return err
+	}
+	if done, err := d.caseTables(w, r, v, &f); err != nil || done {
+		return err
 	}
 	return d.site.Page(w, r, v, "case", &f)
 }
@@ -120,7 +121,7 @@ func (d *desk) caseTables(w http.ResponseWriter, r *http.Request, v *gate.Visit,
 	return done, err
 }
 
-func (d *desk) fillCase(_ http.ResponseWriter, r *http.Request, v *gate.Visit, f *caseFile) (bool, error) {
+func (d *desk) fillCase(r *http.Request, v *gate.Visit, f *caseFile) error {
 	lang := d.site.Language(r, v)
 	f.Word, f.Door, f.Next, f.Title = word(&f.Exposure), door(f.Key), next(&f.Exposure), d.title(lang, f.Rule)
 	if known, ok := rule.ByID(f.Rule); ok {
@@ -129,10 +130,10 @@ func (d *desk) fillCase(_ http.ResponseWriter, r *http.Request, v *gate.Visit, f
 	}
 	var err error
 	if f.Whose, err = d.known(r, v, &f.Exposure); err != nil {
-		return false, err
+		return err
 	}
 	if f.Proof, err = d.lastProof(r, v, &f.Exposure); err != nil {
-		return false, err
+		return err
 	}
 	if v.May(access.Change) && f.Staff {
 		for _, a := range actions {
@@ -142,7 +143,7 @@ func (d *desk) fillCase(_ http.ResponseWriter, r *http.Request, v *gate.Visit, f
 		}
 		f.Until = v.At.AddDate(0, 3, 0).UTC().Format("2006-01-02")
 	}
-	return false, nil
+	return nil
 }
 
 // next says by the key of a text what must happen before the case is closed.
